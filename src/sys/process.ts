@@ -1,0 +1,56 @@
+import { AtomfsError } from "../core/errors.ts";
+
+export type RunOptions = {
+  readonly stdin?: Uint8Array;
+  /** Replaces the whole environment; default is this process's own. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly cwd?: string;
+  readonly signal?: AbortSignal;
+  /** Exit codes that are an answer, not a failure. Default: 0 only. */
+  readonly okCodes?: readonly number[];
+};
+
+export type RunResult = { readonly code: number; readonly stdout: Buffer; readonly stderr: string };
+
+const STDERR_SHOWN = 2000;
+
+/**
+ * Runs a program of the host and waits for its end.
+ * @throws AtomfsError "unsupported" if it isn't installed, "interrupted" if the signal fired, "failed" (with what it
+ * wrote to stderr) if its exit code is not in `okCodes`
+ */
+export async function run(
+  argv: readonly [string, ...string[]],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  const program = Bun.which(argv[0], { PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin" });
+  if (program === null) {
+    throw new AtomfsError("unsupported", `Cannot run ${argv[0]}: it is not installed`, {
+      hints: [`install the Debian package that has ${argv[0]}`],
+    });
+  }
+  options.signal?.throwIfAborted();
+  await using child = Bun.spawn([program, ...argv.slice(1)], {
+    stdin: options.stdin ?? "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    ...(options.env === undefined ? {} : { env: options.env }),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  const [stdout, stderr, code] = await Promise.all([
+    new Response(child.stdout).arrayBuffer(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  if (options.signal?.aborted) throw new AtomfsError("interrupted", `Interrupted while ${argv[0]} ran`);
+  if (!(options.okCodes ?? [0]).includes(code)) {
+    const cause = child.signalCode === null ? `exit code ${code}` : `signal ${child.signalCode}`;
+    const shown = stderr.trim().slice(-STDERR_SHOWN);
+    throw new AtomfsError(
+      "failed",
+      `${argv.join(" ")} failed with ${cause}${shown === "" ? "" : `: ${shown}`}`,
+    );
+  }
+  return { code, stdout: Buffer.from(stdout), stderr };
+}
