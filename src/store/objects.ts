@@ -1,0 +1,158 @@
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { fromBytes } from "../core/bytestring.ts";
+import type { VerityDigest } from "../core/digest.ts";
+import { AtomfsError } from "../core/errors.ts";
+import { type ContentSink, type FileContent, INLINE_MAX } from "../core/tree.ts";
+import { VerityHasher, verityDigest } from "../core/verity.ts";
+import { syncFilesystem } from "../sys/files.ts";
+import type { StoreLayout } from "./layout.ts";
+
+/** What a container sees of mode and owner comes from the molecule alone. */
+const OBJECT_MODE = 0o400;
+
+/**
+ * Takes file contents into a folder of its own under tmp/. Nothing is visible in objects/ until `publish`, which
+ * renames all of them and then syncs the filesystem once: an fsync each would take a minute for a large image.
+ * Left without `publish`, everything taken is removed.
+ */
+export class ObjectStaging implements ContentSink, Disposable {
+  readonly #layout: StoreLayout;
+  readonly #directory: string;
+  readonly #staged = new Map<VerityDigest, string>();
+  #count = 0;
+  /** Bytes of the objects that the store did not have yet. */
+  newBytes = 0;
+  /** Bytes of the objects that the store had already, or that came twice. */
+  sharedBytes = 0;
+
+  constructor(layout: StoreLayout) {
+    this.#layout = layout;
+    this.#directory = join(layout.tmp, `objects-${process.pid}-${crypto.randomUUID()}`);
+    mkdirSync(this.#directory, { mode: 0o700 });
+  }
+
+  async put(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, size: number): Promise<FileContent> {
+    const first: Uint8Array[] = [];
+    let whole: Uint8Array | undefined;
+    let held = 0;
+    let writer: StreamedObject | undefined;
+    try {
+      for await (const chunk of chunks) {
+        held += chunk.length;
+        if (held > size) break;
+        if (writer !== undefined) writer.write(chunk);
+        else if (chunk.length === size) whole = chunk;
+        else if (held <= INLINE_MAX) first.push(Uint8Array.from(chunk));
+        else {
+          writer = new StreamedObject(this.#newPath());
+          for (const part of first) writer.write(part);
+          writer.write(chunk);
+        }
+      }
+      if (held !== size) {
+        throw new AtomfsError(
+          "bad-data",
+          `A file has ${held > size ? "more" : "fewer"} bytes than its header's ${size}`,
+        );
+      }
+      if (writer === undefined) return this.putBytes(whole ?? Buffer.concat(first));
+      return this.#keep(writer.finish(), writer.path, size);
+    } finally {
+      writer?.[Symbol.dispose]();
+    }
+  }
+
+  /** The same for bytes that are in memory: an object that the store has is not written again. */
+  putBytes(bytes: Uint8Array): FileContent {
+    if (bytes.length <= INLINE_MAX) return { kind: "inline", bytes: fromBytes(bytes) };
+    const digest = verityDigest(bytes);
+    if (this.#has(digest)) {
+      this.sharedBytes += bytes.length;
+      return { kind: "object", digest, size: bytes.length };
+    }
+    const path = this.#newPath();
+    writeFileSync(path, bytes, { mode: OBJECT_MODE, flag: "wx" });
+    return this.#keep(digest, path, bytes.length);
+  }
+
+  #newPath(): string {
+    this.#count += 1;
+    return join(this.#directory, String(this.#count));
+  }
+
+  #has(digest: VerityDigest): boolean {
+    return this.#staged.has(digest) || existsSync(this.#layout.object(digest));
+  }
+
+  #keep(digest: VerityDigest, path: string, size: number): FileContent {
+    if (this.#has(digest)) {
+      this.sharedBytes += size;
+      rmSync(path);
+    } else {
+      this.newBytes += size;
+      this.#staged.set(digest, path);
+    }
+    return { kind: "object", digest, size };
+  }
+
+  /** Reads what was taken or what the store has. */
+  read(digest: VerityDigest): Uint8Array {
+    return readFileSync(this.#staged.get(digest) ?? this.#layout.object(digest));
+  }
+
+  /** After it returns the objects survive a power loss; only then may anything name them. */
+  publish(): void {
+    const folders = new Set<string>();
+    for (const [digest, path] of this.#staged) {
+      const target = this.#layout.object(digest);
+      const folder = dirname(target);
+      if (!folders.has(folder)) mkdirSync(folder, { recursive: true, mode: 0o755 });
+      folders.add(folder);
+      renameSync(path, target);
+    }
+    if (this.#staged.size > 0) syncFilesystem(this.#layout.root);
+    this.#staged.clear();
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+class StreamedObject implements Disposable {
+  readonly path: string;
+  readonly #fd: number;
+  readonly #hasher: VerityHasher = new VerityHasher();
+  #open = true;
+
+  constructor(path: string) {
+    this.path = path;
+    this.#fd = openSync(path, "wx", OBJECT_MODE);
+  }
+
+  write(chunk: Uint8Array): void {
+    this.#hasher.update(chunk);
+    for (let at = 0; at < chunk.length; ) at += writeSync(this.#fd, chunk, at);
+  }
+
+  finish(): VerityDigest {
+    this[Symbol.dispose]();
+    return this.#hasher.digest();
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#open) closeSync(this.#fd);
+    this.#open = false;
+  }
+}

@@ -1,0 +1,134 @@
+import type { Sha256, VerityDigest } from "../core/digest.ts";
+import { AtomfsError, assertNever } from "../core/errors.ts";
+import type { FixRule, Generation, ImageRecord, JournalRecord, Operation } from "./records.ts";
+
+/** What all records of the journal together say. */
+export type State = {
+  /** Number of the newest record; 0 for an empty store. A fix plan is only valid for the sequence it was made at. */
+  readonly sequence: number;
+  readonly images: ReadonlyMap<Sha256, ImageRecord>;
+  readonly names: ReadonlyMap<string, Sha256>;
+  readonly fixes: ReadonlyMap<string, FixRule & { readonly addedAt: string }>;
+  /** Ascending by number; the last is the current one. */
+  readonly generations: ReadonlyMap<Sha256, readonly (Generation & { readonly time: string })[]>;
+};
+
+export const EMPTY_STATE: State = {
+  sequence: 0,
+  images: new Map(),
+  names: new Map(),
+  fixes: new Map(),
+  generations: new Map(),
+};
+
+type MutableState = {
+  images: Map<Sha256, ImageRecord>;
+  names: Map<string, Sha256>;
+  fixes: Map<string, FixRule & { readonly addedAt: string }>;
+  generations: Map<Sha256, readonly (Generation & { readonly time: string })[]>;
+};
+
+function applyOperation(state: MutableState, operation: Operation, time: string): void {
+  switch (operation.op) {
+    case "image-added":
+      state.images.set(operation.image.config, operation.image);
+      return;
+    case "image-removed":
+      state.images.delete(operation.config);
+      state.generations.delete(operation.config);
+      for (const [name, config] of state.names) if (config === operation.config) state.names.delete(name);
+      return;
+    case "name-set":
+      state.names.set(operation.name, operation.config);
+      return;
+    case "name-removed":
+      state.names.delete(operation.name);
+      return;
+    case "fix-added":
+      state.fixes.set(operation.fix.id, { ...operation.fix, addedAt: time });
+      return;
+    case "fix-removed":
+      state.fixes.delete(operation.id);
+      return;
+    case "generation": {
+      const { generation } = operation;
+      const earlier = state.generations.get(generation.config) ?? [];
+      state.generations.set(generation.config, [...earlier, { ...generation, time }]);
+      return;
+    }
+    default:
+      assertNever(operation);
+  }
+}
+
+/** The state after one more record. @throws AtomfsError "bad-data" if the record isn't the next one */
+export function applyRecord(state: State, record: JournalRecord): State {
+  if (record.sequence !== state.sequence + 1) {
+    throw new AtomfsError("bad-data", `Journal record ${record.sequence} follows ${state.sequence}`, {
+      hints: ["a record is missing: restore the journal folder from a backup"],
+    });
+  }
+  const next: MutableState = {
+    images: new Map(state.images),
+    names: new Map(state.names),
+    fixes: new Map(state.fixes),
+    generations: new Map(state.generations),
+  };
+  for (const operation of record.operations) applyOperation(next, operation, record.time);
+  return { sequence: record.sequence, ...next };
+}
+
+export function replay(records: readonly JournalRecord[]): State {
+  return records.reduce(applyRecord, EMPTY_STATE);
+}
+
+export function currentGeneration(
+  state: State,
+  config: Sha256,
+): (Generation & { readonly time: string }) | undefined {
+  return state.generations.get(config)?.at(-1);
+}
+
+/** All names of an image, ascending. */
+export function namesOf(state: State, config: Sha256): string[] {
+  return [...state.names]
+    .filter(([, id]) => id === config)
+    .map(([name]) => name)
+    .sort();
+}
+
+/**
+ * The newest stored molecule of (image, this set of fixes) that this composer version made, if there is one.
+ * It makes a revert exact: the digest of before, not a recomposed one that has to be equal.
+ */
+export function storedMolecule(
+  state: State,
+  config: Sha256,
+  fixes: readonly string[],
+  composer: number,
+): VerityDigest | undefined {
+  const wanted = fixes.join(",");
+  return state.generations
+    .get(config)
+    ?.findLast((generation) => generation.composer === composer && generation.fixes.join(",") === wanted)
+    ?.molecule;
+}
+
+/** An image by a name, by its id or a prefix of the id (12 digits or more). @throws AtomfsError "not-found" */
+export function findImage(state: State, reference: string): ImageRecord {
+  const byName = state.names.get(reference) ?? state.names.get(`localhost/${reference}`);
+  const config = byName ?? matchId(state, reference.replace(/^sha256:/, ""));
+  const image = config === undefined ? undefined : state.images.get(config);
+  if (image === undefined) {
+    throw new AtomfsError("not-found", `No image "${reference}" in the store`, {
+      hints: ["`atomfs images` lists them"],
+    });
+  }
+  return image;
+}
+
+function matchId(state: State, prefix: string): Sha256 | undefined {
+  if (!/^[0-9a-f]{12,64}$/.test(prefix)) return undefined;
+  const matches = [...state.images.keys()].filter((config) => config.startsWith(prefix));
+  return matches.length === 1 ? matches[0] : undefined;
+}
