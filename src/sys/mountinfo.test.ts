@@ -1,0 +1,55 @@
+import { describe, expect, test } from "bun:test";
+import { findMount, parseMountinfo, readMountinfo, superOption } from "./mountinfo.ts";
+
+const OVERLAY =
+  "36 35 98:0 /mnt1 /mnt/with\\040space rw,noatime master:1 propagate_from:2 - overlay atomfs:ab" +
+  " rw,lowerdir=/a:/b,upperdir=/u/with\\054comma/diff,workdir=/w";
+
+describe("parseMountinfo", () => {
+  test("fields, optional fields, octal escapes", () => {
+    expect(parseMountinfo(`${OVERLAY}\n`)).toEqual([
+      {
+        id: 36,
+        parent: 35,
+        major: 98,
+        minor: 0,
+        root: "/mnt1",
+        target: "/mnt/with space",
+        options: ["rw", "noatime"],
+        type: "overlay",
+        source: "atomfs:ab",
+        superOptions: ["rw", "lowerdir=/a:/b", "upperdir=/u/with,comma/diff", "workdir=/w"],
+      },
+    ]);
+  });
+
+  test("a quoted context stays one option", () => {
+    const line = '1 2 0:5 / /x rw - overlay s rw,upperdir=/u,context="a:b:c0,c1",workdir=/w';
+    expect(parseMountinfo(line)[0]?.superOptions).toEqual([
+      "rw",
+      "upperdir=/u",
+      'context="a:b:c0,c1"',
+      "workdir=/w",
+    ]);
+  });
+
+  test("an empty source is allowed, the topmost mount of a target is found", () => {
+    const mounts = parseMountinfo("1 0 0:1 / /a rw - tmpfs  rw\n2 1 0:2 / /a rw - tmpfs two rw,size=4k\n");
+    expect(mounts[0]?.source).toBe("");
+    const top = findMount(mounts, "/a");
+    expect(top?.id).toBe(2);
+    expect(top && superOption(top, "size")).toBe("4k");
+    expect(findMount(mounts, "/b")).toBeUndefined();
+  });
+
+  test.each(["x", "1 2 3 / / rw - t s o", "a 2 0:1 / / rw - t s o", "1 2 0:1 / / rw t s o"])(
+    "refuses %p",
+    (line) => {
+      expect(() => parseMountinfo(line)).toThrow(/Cannot understand the mountinfo line/);
+    },
+  );
+});
+
+test("reads this process's own mounts", () => {
+  expect(findMount(readMountinfo(), "/proc")?.type).toBe("proc");
+});
