@@ -1,8 +1,9 @@
-import type { ByteString } from "../../src/core/bytestring.ts";
+import { type ByteString, toBytes } from "../../src/core/bytestring.ts";
 import { decodeTar, decodeTarBytes } from "../../src/formats/tar/decode.ts";
 import { encodeTar } from "../../src/formats/tar/encode.ts";
 import { checksum } from "../../src/formats/tar/header.ts";
 import type { TarFile, TarType } from "../../src/formats/tar/member.ts";
+import { formatPaxRecords } from "../../src/formats/tar/pax.ts";
 import { fuzz } from "./harness.ts";
 
 function member(path: string, type: TarType, change: Partial<TarFile> = {}): TarFile {
@@ -24,10 +25,20 @@ function member(path: string, type: TarType, change: Partial<TarFile> = {}): Tar
 }
 
 const xattrs = new Map([["user.x" as ByteString, "\xff\0" as ByteString]]);
-const sparse = new Map([
-  ["GNU.sparse.major" as ByteString, "1" as ByteString],
-  ["GNU.sparse.realsize" as ByteString, "10" as ByteString],
+const sparseRecords = formatPaxRecords(
+  new Map([
+    ["GNU.sparse.major" as ByteString, "1" as ByteString],
+    ["GNU.sparse.minor" as ByteString, "0" as ByteString],
+    ["GNU.sparse.realsize" as ByteString, "10" as ByteString],
+  ]),
+);
+const sparse = encodeTar([
+  member("records", "file", { bytes: toBytes(sparseRecords) }),
+  member("s", "file", { bytes: Buffer.from("1\n4\n3\n".padEnd(512, "\0")) }),
 ]);
+// A file of PAX records becomes an extension header by its type flag.
+sparse[156] = "x".charCodeAt(0);
+
 const seeds = [
   encodeTar([
     member("./", "dir"),
@@ -36,7 +47,7 @@ const seeds = [
     member("h", "hardlink"),
     member("c", "char", { major: 5, minor: 1 }),
   ]),
-  encodeTar([member("s", "file", { bytes: Buffer.from("1\n4\n3\n".padEnd(512, "\0")), xattrs: sparse })]),
+  withChecksums(sparse),
 ];
 
 /** Mutated headers would nearly all fail at the checksum, so most of them get a right one. */

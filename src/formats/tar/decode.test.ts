@@ -266,7 +266,7 @@ test("content that is left is skipped; content of an earlier member cannot be re
   let earlier: AsyncIterable<Uint8Array> | undefined;
   for await (const member of decodeTar(once(archive))) {
     names.push(member.path);
-    if (earlier !== undefined) expect(Array.fromAsync(earlier)).rejects.toThrow(TypeError);
+    if (earlier !== undefined) await expect(Array.fromAsync(earlier)).rejects.toThrow(TypeError);
     earlier = member.content;
   }
   expect(names).toEqual(["f", "g"]);
