@@ -1,0 +1,374 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { fromText, treePath } from "../../src/core/bytestring.ts";
+import type { VerityDigest } from "../../src/core/digest.ts";
+import { AtomfsError } from "../../src/core/errors.ts";
+import type { Tree } from "../../src/core/tree.ts";
+import { applyMount, unmount } from "../../src/mounts/apply.ts";
+import { checkoutTree } from "../../src/mounts/checkout.ts";
+import { probeMounts } from "../../src/mounts/probe.ts";
+import { cachedProbe } from "../../src/mounts/probe-cache.ts";
+import {
+  type MountCapabilities,
+  type MountRow,
+  type MountSpec,
+  moleculeOfSource,
+  planMount,
+  treePathOf,
+  type UpperRequest,
+} from "../../src/mounts/spec.ts";
+import { hasCode } from "../../src/sys/ffi.ts";
+import { findMount, readMountinfo } from "../../src/sys/mountinfo.ts";
+import { listXattrs } from "../../src/sys/xattr.ts";
+import { compareTree } from "../support/compare-tree.ts";
+import { MoleculeStore, richTree } from "../support/molecule-store.ts";
+
+const FULL: MountCapabilities = {
+  erofs: "file",
+  layers: "fd",
+  dataOnly: "plain",
+  singleColon: true,
+  secondLevel: true,
+  verity: "none",
+};
+
+/** Every row, in each of the ways in which some kernel would have to mount it. */
+const CASES: readonly (readonly [row: MountRow, how: string, capabilities: MountCapabilities])[] = [
+  ["one-overlay", "by fd", FULL],
+  ["one-overlay", "by path", { ...FULL, layers: "path" }],
+  ["one-overlay", "by fd, loop", { ...FULL, erofs: "loop" }],
+  ["two-levels", "by fd", { ...FULL, dataOnly: "metacopy" }],
+  ["two-levels", "by path, loop", { ...FULL, dataOnly: "metacopy", layers: "path", erofs: "loop" }],
+  ["single-colon", "by fd", { ...FULL, dataOnly: "none" }],
+  ["single-colon", "by path, loop", { ...FULL, dataOnly: "none", layers: "path", erofs: "loop" }],
+  ["tree", "by fd", { ...FULL, erofs: "none" }],
+  ["tree", "by path", { ...FULL, erofs: "none", layers: "path" }],
+];
+
+let store: MoleculeStore;
+let tree: Tree;
+let image: { readonly molecule: VerityDigest; readonly erofsPath: string };
+
+beforeAll(() => {
+  store = new MoleculeStore();
+  tree = richTree(store);
+  image = store.putMolecule(tree);
+  const objectPath = (digest: VerityDigest) => store.objectPath(digest);
+  checkoutTree({ tree, objectPath, target: treePathOf(store.trees, image.molecule) });
+});
+afterAll(() => store[Symbol.dispose]());
+
+function plan(
+  capabilities: MountCapabilities,
+  target: string,
+  upper?: UpperRequest,
+  changed: { readonly erofsPath?: string; readonly objectsDir?: string; readonly treesDir?: string } = {},
+): MountSpec {
+  const request = { ...image, objectsDir: store.objects, treesDir: store.trees, target, ...changed };
+  return planMount(upper === undefined ? request : { ...request, upper }, capabilities);
+}
+
+function mountsBelow(directory: string): string[] {
+  return readMountinfo()
+    .map((mount) => mount.target)
+    .filter((target) => target.startsWith(directory));
+}
+
+/** Loop devices of this store's files; the kernel frees one a moment after its last user. */
+function loopsOfStore(): string[] {
+  return readdirSync("/sys/block")
+    .map((name) => `/sys/block/${name}/loop/backing_file`)
+    .filter((file) => existsSync(file) && readFileSync(file, "latin1").startsWith(store.directory));
+}
+
+async function expectNothingLeft(): Promise<void> {
+  for (let tries = 0; loopsOfStore().length > 0 && tries < 200; tries++) await Bun.sleep(10);
+  expect({
+    mounts: mountsBelow(store.directory),
+    loops: loopsOfStore(),
+    run: readdirSync(store.run),
+  }).toEqual({
+    mounts: [],
+    loops: [],
+    run: [],
+  });
+}
+
+function differences(directory: string): string[] {
+  return compareTree(tree, directory, store.readObject);
+}
+
+/** What may never be found in an engine's upper. */
+function strangeXattrs(directory: string): string[] {
+  return (readdirSync(directory, { recursive: true, encoding: "buffer" }) as Buffer[]).flatMap((name) => {
+    const path = Buffer.concat([Buffer.from(`${directory}/`), name]);
+    return listXattrs(path)
+      .filter((xattr) => /^trusted\.overlay\.(metacopy|redirect)$/.test(xattr))
+      .map((xattr) => `${name}: ${xattr}`);
+  });
+}
+
+describe.each(CASES)("%s %s", (row, _how, capabilities) => {
+  const options = () => ({ runDirectory: store.run });
+
+  test("read-only: shows exactly the tree, under its molecule's name, and leaves nothing", async () => {
+    const target = store.newDirectory("root");
+    const spec = plan(capabilities, target);
+    expect(spec.row).toBe(row);
+    {
+      using _ = applyMount(spec, options());
+      expect(differences(target)).toEqual([]);
+      expect(() => writeFileSync(join(target, "new"), "")).toThrow(/EROFS/);
+      const mount = findMount(readMountinfo(), target);
+      if (row === "tree") expect(mount?.root).toEndWith(image.molecule);
+      else expect(moleculeOfSource(mount?.source ?? "")).toBe(image.molecule);
+      expect(mountsBelow(store.directory)).toEqual([target]);
+    }
+    await expectNothingLeft();
+  });
+
+  test("with an upper: writes stay in it, and an engine can read it", async () => {
+    const target = store.newDirectory("root");
+    const upper = store.newUpper();
+    const spec = plan(capabilities, target, upper);
+    expect(spec.row).toBe(row);
+    applyMount(spec, options()).release();
+    expect(moleculeOfSource(findMount(readMountinfo(), target)?.source ?? "")).toBe(image.molecule);
+    expect(differences(target)).toEqual([]);
+    changeAsContainer(target);
+    expectChanged(target);
+    expect(unmount(target)).toBe(true);
+    await expectNothingLeft();
+
+    expect(strangeXattrs(upper.upperdir)).toEqual([]);
+    // The engine reads its upper natively: after a mere chmod the whole content must be there.
+    expect(statSync(join(upper.upperdir, "usr/lib/big.so")).blocks * 512).toBeGreaterThan(4_900_000);
+    {
+      using _ = applyMount(spec, options());
+      expectChanged(target);
+    }
+    await expectNothingLeft();
+  });
+
+  test("the image store's way: an engine's own overlay over the read-only mount", async () => {
+    const below = store.newDirectory("below");
+    using _below = applyMount(plan(capabilities, below), options());
+    const target = store.newDirectory("root");
+    const upper = store.newUpper();
+    const engine = { ...plan({ ...FULL, erofs: "none" }, target, upper), layers: capabilities.layers };
+    const steps = engine.steps.map((step) =>
+      step.kind === "overlay" ? { ...step, lower: [{ path: below }], source: "overlay" } : step,
+    );
+    {
+      using _ = applyMount({ ...engine, steps }, options());
+      expect(differences(target)).toEqual([]);
+      chmodSync(join(target, "usr/lib/big.so"), 0o600);
+    }
+    expect(strangeXattrs(upper.upperdir)).toEqual([]);
+  });
+
+  test("a second container with the same molecule, and the engine's options", () => {
+    const [one, two] = [store.newDirectory("root"), store.newDirectory("root")];
+    const engine = ["nodev", "volatile", "xino=off", "metacopy=on", "lowerdir=l/AB:l/CD", "redirect_dir=on"];
+    using _one = applyMount(plan(capabilities, one, store.newUpper()), options());
+    const upper = { ...store.newUpper(), options: engine };
+    for (let round = 0; round < 2; round++) {
+      using _two = applyMount(plan(capabilities, two, upper), options());
+      const mount = findMount(readMountinfo(), two);
+      expect(mount?.options).toContain("nodev");
+      expect(mount?.superOptions.join()).toMatch(/\b(fsync=)?volatile\b/);
+      expect(mount?.superOptions).not.toContain("metacopy=on");
+      expect(mount?.superOptions).not.toContain("redirect_dir=on");
+      writeFileSync(join(two, "etc/hostname"), "two");
+      expect(differences(one)).toEqual([]);
+    }
+  });
+
+  test("a step that fails names itself and undoes the others", async () => {
+    const target = store.newDirectory("root");
+    const gone = join(store.directory, "gone");
+    const upper = { upperdir: join(gone, "upper"), workdir: join(gone, "work") };
+    const attempts: [MountSpec, RegExp][] = [
+      [plan(capabilities, target, upper), /overlay with .*gone\/upper\): .*ENOENT/],
+      [plan(capabilities, `${target}/none`), /on .*none\): Cannot mount on .*: ENOENT/],
+      row === "tree"
+        ? [plan(capabilities, target, undefined, { treesDir: gone }), /checked-out tree .*gone.*ENOENT/]
+        : [plan(capabilities, target, undefined, { erofsPath: gone }), /EROFS image .*gone.*ENOENT/],
+    ];
+    if (row !== "tree") {
+      attempts.push(
+        [
+          plan(capabilities, target, undefined, { objectsDir: gone }),
+          /read-only overlay over .*gone.*ENOENT/,
+        ],
+        [plan(capabilities, target, undefined, { erofsPath: garbage() }), /garbage.*: Cannot make erofs: /],
+      );
+    }
+    for (const [spec, message] of attempts) {
+      expect(() => applyMount(spec, options())).toThrow(message);
+      expect(() => applyMount(spec, options())).toThrow(AtomfsError);
+    }
+    await expectNothingLeft();
+  });
+});
+
+function garbage(): string {
+  const path = join(store.directory, "garbage");
+  writeFileSync(path, Buffer.alloc(65_536, 7));
+  return path;
+}
+
+function changeAsContainer(root: string): void {
+  chmodSync(join(root, "usr/lib/big.so"), 0o600);
+  moveDirectory(join(root, "usr/bin"), join(root, "usr/moved"));
+  writeFileSync(join(root, "etc/hostname"), "changed\n");
+  unlinkSync(join(root, "etc/empty"));
+  rmSync(join(root, "dev"), { recursive: true });
+  mkdirSync(join(root, "dev"));
+  mkdirSync(join(root, "new/deep"), { recursive: true });
+  writeFileSync(join(root, "new/deep/file"), "new");
+}
+
+/** As mv(1): overlay may refuse to rename a directory of its lower. */
+function moveDirectory(from: string, to: string): void {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    if (!hasCode(error, "EXDEV")) throw error;
+    cpSync(from, to, { recursive: true, preserveTimestamps: true });
+    rmSync(from, { recursive: true });
+  }
+}
+
+function expectChanged(root: string): void {
+  const big = readFileSync(join(root, "usr/lib/big.so"));
+  const object = tree.get(treePath("/usr/lib/big.so"));
+  if (object?.type !== "file" || object.content.kind !== "object")
+    throw new Error("The test's tree has changed");
+  expect(big.equals(store.readObject(object.content.digest))).toBe(true);
+  expect(statSync(join(root, "usr/lib/big.so")).mode & 0o7777).toBe(0o600);
+  expect(readdirSync(join(root, "usr")).sort().slice(0, 2)).toEqual(["lib", "moved"]);
+  expect(readFileSync(join(root, "usr/moved/two")).equals(Buffer.alloc(3000, "linked"))).toBe(true);
+  expect(readFileSync(join(root, "etc/hostname"), "latin1")).toBe("changed\n");
+  expect(existsSync(join(root, "etc/empty"))).toBe(false);
+  expect(readdirSync(join(root, "dev"))).toEqual([]);
+  expect(readFileSync(join(root, "new/deep/file"), "latin1")).toBe("new");
+}
+
+test("the kernel refuses a third level: a clear error, nothing stays", async () => {
+  const below = store.newDirectory("below");
+  const middle = store.newDirectory("middle");
+  const target = store.newDirectory("root");
+  {
+    using _below = applyMount(plan(FULL, below), { runDirectory: store.run });
+    const over = (lower: string, at: string): MountSpec => {
+      const spec = plan({ ...FULL, erofs: "none" }, at, store.newUpper());
+      const steps = spec.steps.map((s) => (s.kind === "overlay" ? { ...s, lower: [{ path: lower }] } : s));
+      return { ...spec, steps };
+    };
+    using _middle = applyMount(over(below, middle), { runDirectory: store.run });
+    expect(() => applyMount(over(middle, target), { runDirectory: store.run })).toThrow(
+      /overlay with .*: Cannot make overlay: EINVAL/,
+    );
+  }
+  await expectNothingLeft();
+});
+
+test("one molecule after another under the same upper, as a fix does it", () => {
+  const target = store.newDirectory("root");
+  const upper = store.newUpper();
+  for (const capabilities of [
+    FULL,
+    { ...FULL, dataOnly: "metacopy" } as const,
+    { ...FULL, erofs: "none" } as const,
+  ]) {
+    using _ = applyMount(plan(capabilities, target, upper), { runDirectory: store.run });
+    chmodSync(join(target, "usr/lib/big.so"), 0o640);
+    expect(readFileSync(join(target, "etc/hostname"), "latin1")).toBe("molecule\n");
+  }
+  expect(strangeXattrs(upper.upperdir)).toEqual([]);
+});
+
+test("unmount answers whether there was a mount", () => {
+  const target = store.newDirectory("root");
+  expect(unmount(target)).toBe(false);
+  expect(unmount(join(target, "none"))).toBe(false);
+  applyMount(plan(FULL, target)).release();
+  expect(unmount(target)).toBe(true);
+  rmdirSync(target);
+});
+
+test("the probe says what the rows above showed, leaves nothing, and is kept for the boot", async () => {
+  const temporary = store.newDirectory("tmp");
+  const found = probeMounts(temporary, store.run);
+  expect(found).toMatchObject({
+    erofs: "file",
+    layers: "fd",
+    dataOnly: "plain",
+    singleColon: true,
+    secondLevel: true,
+  });
+  expect(readdirSync(temporary)).toEqual([]);
+  await expectNothingLeft();
+
+  const run = store.newDirectory("cache");
+  expect(cachedProbe({ temporary, run })).toEqual(found);
+  const file = join(run, "probe.json");
+  const forged = readFileSync(file, "utf8").replace('"erofs":"file"', '"erofs":"loop"');
+  writeFileSync(file, forged);
+  expect(cachedProbe({ temporary, run }).erofs).toBe("loop");
+  for (const broken of [
+    forged.replace('"loop"', '"floppy"'),
+    forged.replace(/"key":"./, '"key":"x'),
+    "{",
+    "",
+  ]) {
+    writeFileSync(file, broken);
+    expect(cachedProbe({ temporary, run })).toEqual(found);
+  }
+});
+
+describe("checkoutTree", () => {
+  test("writes the whole tree, once", () => {
+    const target = join(store.newDirectory("out"), "tree");
+    const request = { tree, objectPath: (digest: VerityDigest) => store.objectPath(digest), target };
+    checkoutTree(request);
+    expect(differences(target)).toEqual([]);
+    const { ino } = statSync(target);
+    checkoutTree(request);
+    expect(statSync(target).ino).toBe(ino);
+    expect(readdirSync(join(target, ".."))).toEqual(["tree"]);
+  });
+
+  test("a missing object or a tree that is none leaves nothing and says why", () => {
+    const directory = store.newDirectory("out");
+    const target = join(directory, "tree");
+    const objectPath = () => join(directory, "none");
+    expect(() => checkoutTree({ tree, objectPath, target })).toThrow(/object [0-9a-f]{64} is missing/);
+    const hostile = new Map(tree).set(
+      treePath("/bin/sub"),
+      tree.get(treePath("/etc/hostname")) ?? expect.unreachable(),
+    );
+    expect(() => checkoutTree({ tree: hostile, objectPath, target })).toThrow(/its parent is no directory/);
+    const overlay = new Map(tree).set(treePath("/x"), {
+      ...(tree.get(treePath("/etc/hostname")) ?? expect.unreachable()),
+      xattrs: new Map([[fromText("trusted.overlay.opaque"), fromText("y")]]),
+    });
+    expect(() => checkoutTree({ tree: overlay, objectPath, target })).toThrow(/trusted.overlay.opaque/);
+    expect(readdirSync(directory)).toEqual([]);
+  });
+});
