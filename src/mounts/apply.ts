@@ -1,6 +1,6 @@
-import { constants } from "node:fs";
+import { constants, openSync } from "node:fs";
 import { AtomfsError, assertNever } from "../core/errors.ts";
-import { type Fd, openNoFollow } from "../sys/fd.ts";
+import { Fd, openNoFollow } from "../sys/fd.ts";
 import { hasCode, SyscallError } from "../sys/ffi.ts";
 import { openLoop } from "../sys/loop.ts";
 import {
@@ -89,11 +89,14 @@ function makeMount(
 ): Fd {
   switch (step.kind) {
     case "erofs":
-      return step.backing === "file" ? erofsOfFile(step.source) : erofsOfLoop(step.source);
+      return idMapped(
+        step.idmap,
+        step.backing === "file" ? erofsOfFile(step.source) : erofsOfLoop(step.source),
+      );
     case "overlay":
       return spec.layers === "fd" ? overlayByFd(step, made) : overlayByPath(step, made, runDirectory);
     case "tree":
-      return readOnlyTree(step.path);
+      return idMapped(step.idmap, readOnlyTree(step.path));
     default:
       return assertNever(step);
   }
@@ -121,6 +124,16 @@ function readOnlyTree(path: string): Fd {
   using stack = new DisposableStack();
   const mount = stack.use(cloneMount(path));
   changeMount(mount, { set: MOUNT_ATTR.rdonly, private: true });
+  stack.move();
+  return mount;
+}
+
+function idMapped(namespace: string | undefined, mount: Fd): Fd {
+  if (namespace === undefined) return mount;
+  using stack = new DisposableStack();
+  stack.use(mount);
+  using idmap = new Fd(openSync(namespace, constants.O_RDONLY));
+  changeMount(mount, { idmap });
   stack.move();
   return mount;
 }

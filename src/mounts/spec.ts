@@ -32,6 +32,8 @@ export type MountRequest = {
   readonly treesDir: string;
   /** Without one the mount is read-only. */
   readonly upper?: UpperRequest;
+  /** A user namespace (`/proc/PID/ns/user`): owners appear as that namespace maps them. */
+  readonly idmap?: string;
   /** An existing directory. */
   readonly target: string;
 };
@@ -42,7 +44,12 @@ export type Layer = { readonly step: number } | { readonly path: string };
 export type MountAttribute = "rdonly" | "nosuid" | "nodev" | "noexec" | "noatime" | "nodiratime";
 
 export type MountStep =
-  | { readonly kind: "erofs"; readonly source: string; readonly backing: "file" | "loop" }
+  | {
+      readonly kind: "erofs";
+      readonly source: string;
+      readonly backing: "file" | "loop";
+      readonly idmap?: string;
+    }
   | {
       readonly kind: "overlay";
       /** Shown by mountinfo: tells which molecule a mount is. */
@@ -58,7 +65,7 @@ export type MountStep =
       readonly options: readonly string[];
       readonly attributes: readonly MountAttribute[];
     }
-  | { readonly kind: "tree"; readonly path: string }
+  | { readonly kind: "tree"; readonly path: string; readonly idmap?: string }
   | { readonly kind: "move"; readonly target: string };
 
 export type OverlayStep = Extract<MountStep, { kind: "overlay" }>;
@@ -118,14 +125,16 @@ export function planMount(request: MountRequest, capabilities: MountCapabilities
 
 function rootSteps(row: MountRow, request: MountRequest, capabilities: MountCapabilities): MountStep[] {
   const { upper } = request;
+  // An overlay cannot be id-mapped, what is below it can.
+  const idmap = request.idmap === undefined ? {} : { idmap: request.idmap };
   if (row === "tree") {
-    const path = treePathOf(request.treesDir, request.molecule);
-    return upper === undefined ? [{ kind: "tree", path }] : [upperOverlay(request, upper, [{ path }])];
+    const tree = { kind: "tree", path: treePathOf(request.treesDir, request.molecule), ...idmap } as const;
+    return upper === undefined ? [tree] : [tree, upperOverlay(request, upper, 0)];
   }
   const backing = capabilities.erofs === "none" ? "file" : capabilities.erofs;
-  const image: MountStep = { kind: "erofs", source: request.erofsPath, backing };
+  const image: MountStep = { kind: "erofs", source: request.erofsPath, backing, ...idmap };
   if (row === "one-overlay" && upper !== undefined) {
-    const root = upperOverlay(request, upper, [{ step: 0 }]);
+    const root = upperOverlay(request, upper, 0);
     return [image, { ...root, dataOnly: [request.objectsDir], verity: capabilities.verity === "plain" }];
   }
   const below: OverlayStep = {
@@ -139,15 +148,15 @@ function rootSteps(row: MountRow, request: MountRequest, capabilities: MountCapa
     options: [],
     attributes: ["rdonly"],
   };
-  return upper === undefined ? [image, below] : [image, below, upperOverlay(request, upper, [{ step: 1 }])];
+  return upper === undefined ? [image, below] : [image, below, upperOverlay(request, upper, 1)];
 }
 
-function upperOverlay(request: MountRequest, upper: UpperRequest, lower: readonly Layer[]): OverlayStep {
+function upperOverlay(request: MountRequest, upper: UpperRequest, below: number): OverlayStep {
   const { options, attributes } = sortOptions(upper.options ?? []);
   return {
     kind: "overlay",
     source: SOURCE_PREFIX + request.molecule,
-    lower,
+    lower: [{ step: below }],
     dataOnly: [],
     singleColon: false,
     metacopy: false,

@@ -14,14 +14,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { fromText, treePath } from "../../src/core/bytestring.ts";
+import { treePath } from "../../src/core/bytestring.ts";
 import type { VerityDigest } from "../../src/core/digest.ts";
 import { AtomfsError } from "../../src/core/errors.ts";
 import type { Tree } from "../../src/core/tree.ts";
 import { applyMount, unmount } from "../../src/mounts/apply.ts";
 import { checkoutTree } from "../../src/mounts/checkout.ts";
-import { probeMounts } from "../../src/mounts/probe.ts";
-import { cachedProbe } from "../../src/mounts/probe-cache.ts";
 import {
   type MountCapabilities,
   type MountRow,
@@ -36,6 +34,7 @@ import { findMount, readMountinfo } from "../../src/sys/mountinfo.ts";
 import { listXattrs } from "../../src/sys/xattr.ts";
 import { compareTree } from "../support/compare-tree.ts";
 import { MoleculeStore, richTree } from "../support/molecule-store.ts";
+import { mappedTree, userNamespace } from "../support/user-namespace.ts";
 
 const FULL: MountCapabilities = {
   erofs: "file",
@@ -170,9 +169,11 @@ describe.each(CASES)("%s %s", (row, _how, capabilities) => {
     const target = store.newDirectory("root");
     const upper = store.newUpper();
     const engine = { ...plan({ ...FULL, erofs: "none" }, target, upper), layers: capabilities.layers };
-    const steps = engine.steps.map((step) =>
-      step.kind === "overlay" ? { ...step, lower: [{ path: below }], source: "overlay" } : step,
-    );
+    const steps = engine.steps
+      .map((step) =>
+        step.kind === "overlay" ? { ...step, lower: [{ path: below }], source: "overlay" } : step,
+      )
+      .filter((step) => step.kind !== "tree");
     {
       using _ = applyMount({ ...engine, steps }, options());
       expect(differences(target)).toEqual([]);
@@ -198,6 +199,34 @@ describe.each(CASES)("%s %s", (row, _how, capabilities) => {
     }
   });
 
+  test("for a user namespace: owners appear as it maps them, in the upper too", async () => {
+    await using namespace = await userNamespace(100_000);
+    const target = store.newDirectory("root");
+    const upper = store.newUpper();
+    const spec = planMount(
+      { ...image, objectsDir: store.objects, treesDir: store.trees, target, upper, idmap: namespace.path },
+      capabilities,
+    );
+    using _ = applyMount(spec, options());
+    // Ids that the namespace does not map are nobody's.
+    expect(compareTree(mappedTree(tree, 100_000), target, store.readObject)).toEqual(
+      ["one", "two"].map((name) => `/usr/bin/${name}: gid is 65534, want 170000`),
+    );
+    chmodSync(join(target, "etc/hostname"), 0o600);
+    expect(statSync(join(upper.upperdir, "etc/hostname")).uid).toBe(100_000);
+  });
+
+  test("names that an option string could misread, and longer than the kernel's 255 bytes", () => {
+    const directory = join(store.newDirectory("odd"), `a:b,c\\d::e "${"x".repeat(200)}`);
+    const upper = { upperdir: join(directory, "upper,:"), workdir: join(directory, "work\\") };
+    const target = join(directory, "root");
+    for (const name of [upper.upperdir, upper.workdir, target]) mkdirSync(name, { recursive: true });
+    using _ = applyMount(plan(capabilities, target, upper), options());
+    writeFileSync(join(target, "new"), "here");
+    expect(readdirSync(upper.upperdir)).toEqual(["new"]);
+    expect(findMount(readMountinfo(), target)?.target).toBe(target);
+  });
+
   test("a step that fails names itself and undoes the others", async () => {
     const target = store.newDirectory("root");
     const gone = join(store.directory, "gone");
@@ -209,6 +238,13 @@ describe.each(CASES)("%s %s", (row, _how, capabilities) => {
         ? [plan(capabilities, target, undefined, { treesDir: gone }), /checked-out tree .*gone.*ENOENT/]
         : [plan(capabilities, target, undefined, { erofsPath: gone }), /EROFS image .*gone.*ENOENT/],
     ];
+    if (capabilities.layers === "fd") {
+      const bogus = { ...store.newUpper(), options: ["bogus=1"] };
+      attempts.push([
+        plan(capabilities, target, bogus),
+        /Cannot set overlay option bogus=1: EINVAL \(overlay: Unknown parameter 'bogus'\)/,
+      ]);
+    }
     if (row !== "tree") {
       attempts.push(
         [
@@ -278,7 +314,7 @@ test("the kernel refuses a third level: a clear error, nothing stays", async () 
     const over = (lower: string, at: string): MountSpec => {
       const spec = plan({ ...FULL, erofs: "none" }, at, store.newUpper());
       const steps = spec.steps.map((s) => (s.kind === "overlay" ? { ...s, lower: [{ path: lower }] } : s));
-      return { ...spec, steps };
+      return { ...spec, steps: steps.filter((s) => s.kind !== "tree") };
     };
     using _middle = applyMount(over(below, middle), { runDirectory: store.run });
     expect(() => applyMount(over(middle, target), { runDirectory: store.run })).toThrow(
@@ -310,65 +346,4 @@ test("unmount answers whether there was a mount", () => {
   applyMount(plan(FULL, target)).release();
   expect(unmount(target)).toBe(true);
   rmdirSync(target);
-});
-
-test("the probe says what the rows above showed, leaves nothing, and is kept for the boot", async () => {
-  const temporary = store.newDirectory("tmp");
-  const found = probeMounts(temporary, store.run);
-  expect(found).toMatchObject({
-    erofs: "file",
-    layers: "fd",
-    dataOnly: "plain",
-    singleColon: true,
-    secondLevel: true,
-  });
-  expect(readdirSync(temporary)).toEqual([]);
-  await expectNothingLeft();
-
-  const run = store.newDirectory("cache");
-  expect(cachedProbe({ temporary, run })).toEqual(found);
-  const file = join(run, "probe.json");
-  const forged = readFileSync(file, "utf8").replace('"erofs":"file"', '"erofs":"loop"');
-  writeFileSync(file, forged);
-  expect(cachedProbe({ temporary, run }).erofs).toBe("loop");
-  for (const broken of [
-    forged.replace('"loop"', '"floppy"'),
-    forged.replace(/"key":"./, '"key":"x'),
-    "{",
-    "",
-  ]) {
-    writeFileSync(file, broken);
-    expect(cachedProbe({ temporary, run })).toEqual(found);
-  }
-});
-
-describe("checkoutTree", () => {
-  test("writes the whole tree, once", () => {
-    const target = join(store.newDirectory("out"), "tree");
-    const request = { tree, objectPath: (digest: VerityDigest) => store.objectPath(digest), target };
-    checkoutTree(request);
-    expect(differences(target)).toEqual([]);
-    const { ino } = statSync(target);
-    checkoutTree(request);
-    expect(statSync(target).ino).toBe(ino);
-    expect(readdirSync(join(target, ".."))).toEqual(["tree"]);
-  });
-
-  test("a missing object or a tree that is none leaves nothing and says why", () => {
-    const directory = store.newDirectory("out");
-    const target = join(directory, "tree");
-    const objectPath = () => join(directory, "none");
-    expect(() => checkoutTree({ tree, objectPath, target })).toThrow(/object [0-9a-f]{64} is missing/);
-    const hostile = new Map(tree).set(
-      treePath("/bin/sub"),
-      tree.get(treePath("/etc/hostname")) ?? expect.unreachable(),
-    );
-    expect(() => checkoutTree({ tree: hostile, objectPath, target })).toThrow(/its parent is no directory/);
-    const overlay = new Map(tree).set(treePath("/x"), {
-      ...(tree.get(treePath("/etc/hostname")) ?? expect.unreachable()),
-      xattrs: new Map([[fromText("trusted.overlay.opaque"), fromText("y")]]),
-    });
-    expect(() => checkoutTree({ tree: overlay, objectPath, target })).toThrow(/trusted.overlay.opaque/);
-    expect(readdirSync(directory)).toEqual([]);
-  });
 });
