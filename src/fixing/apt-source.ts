@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
@@ -34,8 +34,9 @@ export function readSources(aptRoot: string): SourceEntry[] {
   const files = [join(apt, "sources.list"), ...names.map((name) => join(parts, name))];
   return files.flatMap((file) => {
     if (!existsSync(file)) return [];
-    if (file.endsWith(".list")) return parseOneLineSources(readFileBounded(file, MAX_SOURCES));
-    if (file.endsWith(".sources")) return parseDeb822Sources(readFileBounded(file, MAX_SOURCES));
+    if (file.endsWith(".list")) return parseOneLineSources(readFileBounded(realpathSync(file), MAX_SOURCES));
+    if (file.endsWith(".sources"))
+      return parseDeb822Sources(readFileBounded(realpathSync(file), MAX_SOURCES));
     return [];
   });
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { toBytes } from "../core/bytestring.ts";
@@ -91,13 +91,18 @@ export function judgeSignatures(status: string, allowed: ReadonlySet<string>): v
 function readKeyrings(signedBy: SignedBy, aptRoot: string): Uint8Array[] {
   if (signedBy.kind === "embedded") return [binaryKeyring(toBytes(signedBy.armored))];
   if (signedBy.kind === "machine" || signedBy.paths.length === 0) {
-    return machineKeyrings(aptRoot).map((path) => binaryKeyring(readFileBounded(path, MAX_KEYRING)));
+    return machineKeyrings(aptRoot).map(readKeyring);
   }
   return signedBy.paths.map((path) => {
     const file = join(aptRoot, toBytes(path).toString("utf8"));
     if (!existsSync(file)) throw untrusted(`its keyring ${file} does not exist`);
-    return binaryKeyring(readFileBounded(file, MAX_KEYRING));
+    return readKeyring(file);
   });
+}
+
+/** Keyrings are often symlinks to those of a package. */
+function readKeyring(path: string): Uint8Array {
+  return binaryKeyring(readFileBounded(realpathSync(path), MAX_KEYRING));
 }
 
 function machineKeyrings(aptRoot: string): string[] {

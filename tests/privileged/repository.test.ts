@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -123,6 +124,9 @@ describe("a sound archive", () => {
     const armored = await keys.exportKey("archive", "armored");
     writeFileSync(join(aptRoot, "keys/archive.asc"), armored);
     writeSource("Signed-By: /keys/archive.asc");
+    expect((await open()).origins).toHaveLength(1);
+    symlinkSync("archive.asc", join(aptRoot, "keys/link.asc"));
+    writeSource("Signed-By: /keys/link.asc");
     expect((await open()).origins).toHaveLength(1);
     const lines = armored.toString().trimEnd().split("\n");
     writeSource(`Signed-By:\n${lines.map((line) => ` ${line === "" ? "." : line}`).join("\n")}`);

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { type ByteString, fromText } from "../../core/bytestring.ts";
 import { parseOneParagraph } from "./deb822.ts";
 import { formatClause, formatDependencies, parseDependencies } from "./dependency.ts";
@@ -7,9 +8,10 @@ import {
   type InstalledPackage,
   type InstalledSet,
   indexInstalled,
+  installedPackages,
   unsatisfied,
 } from "./installed.ts";
-import { parseFacts } from "./status.ts";
+import { parseFacts, parseStatus } from "./status.ts";
 
 function made(name: string, version: string, more = "", architecture = "amd64"): InstalledPackage {
   const text = `Package: ${name}\nVersion: ${version}\nArchitecture: ${architecture}\n${more}`;
@@ -73,4 +75,16 @@ test("a package that is not configured satisfies nobody but still conflicts", ()
   expect(missing("lib", set(unpacked))).toHaveLength(1);
   const enemy = made("enemy", "1", "Conflicts: lib\n");
   expect(dependencyProblems(set(enemy), set(enemy, unpacked))).toHaveLength(1);
+});
+
+test("on this machine, which apt keeps consistent, every dependency is satisfied and nothing conflicts", () => {
+  const machine = installedPackages(parseStatus(readFileSync("/var/lib/dpkg/status")));
+  const native = machine.find((each) => each.package === "dpkg")?.architecture ?? "";
+  const everything = indexInstalled(machine, native);
+  expect(dependencyProblems(indexInstalled([], native), everything)).toEqual([]);
+  const withoutLibc = indexInstalled(
+    machine.filter((each) => each.package !== "libc6"),
+    native,
+  );
+  expect(dependencyProblems(everything, withoutLibc).length).toBeGreaterThan(100);
 });
