@@ -83,6 +83,7 @@ export type MountSpec = {
 
 const SOURCE_PREFIX = "atomfs:";
 const SOURCE = /^atomfs:([0-9a-f]{64})$/;
+const TREE_ROOT = /\/trees\/([0-9a-f]{64})$/;
 
 /** The molecule of an overlay mounted by us, from the source that mountinfo shows. */
 export function moleculeOfSource(source: string): VerityDigest | undefined {
@@ -90,9 +91,17 @@ export function moleculeOfSource(source: string): VerityDigest | undefined {
 }
 
 /**
- * Where a molecule's tree is checked out, for the row that needs it.
- * A mount of that row has no source of its own: mountinfo's `root` ends with the digest.
+ * The molecule that a line of mountinfo shows, in any row: a checked-out tree that is mounted read-only has no source
+ * of its own, but its root in its filesystem ends with the digest.
  */
+export function moleculeOfMount(mount: {
+  readonly source: string;
+  readonly root: string;
+}): VerityDigest | undefined {
+  return moleculeOfSource(mount.source) ?? (TREE_ROOT.exec(mount.root)?.[1] as VerityDigest | undefined);
+}
+
+/** Where a molecule's tree is checked out, for the row that needs it. */
 export function treePathOf(treesDir: string, molecule: VerityDigest): string {
   return `${treesDir}/${molecule}`;
 }

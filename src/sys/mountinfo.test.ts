@@ -42,6 +42,11 @@ describe("parseMountinfo", () => {
     expect(findMount(mounts, "/b")).toBeUndefined();
   });
 
+  test("a target that is not ASCII is found by its text", () => {
+    const line = Buffer.from("1 0 0:1 / /é rw - tmpfs s rw\n").toString("latin1");
+    expect(findMount(parseMountinfo(line), "/é")?.id).toBe(1);
+  });
+
   test.each(["x", "1 2 3 / / rw - t s o", "a 2 0:1 / / rw - t s o", "1 2 0:1 / / rw t s o"])(
     "refuses %p",
     (line) => {

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { fromText } from "../core/bytestring.ts";
 import { AtomfsError } from "../core/errors.ts";
 
 /** One line of /proc/PID/mountinfo (proc_pid_mountinfo(5)). Names are the bytes as latin1 text, unescaped. */
@@ -30,9 +31,13 @@ export function readMountinfo(pid?: number): Mount[] {
   return parseMountinfo(readFileSync(`/proc/${pid ?? "self"}/mountinfo`, "latin1"));
 }
 
-/** The mount one meets at `target`: the last one there. Undefined if `target` is no mount point. */
+/**
+ * The mount one meets at `target`: the last one there. Undefined if `target` is no mount point.
+ * @param target text of this program, without symlinks on the way
+ */
 export function findMount(mounts: readonly Mount[], target: string): Mount | undefined {
-  return mounts.findLast((mount) => mount.target === target);
+  const bytes = fromText(target);
+  return mounts.findLast((mount) => mount.target === bytes);
 }
 
 /** The value of `key=value` among the filesystem's options. */
