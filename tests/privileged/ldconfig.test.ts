@@ -26,7 +26,7 @@ beforeAll(async () => {
   await copyRootfs(root);
 }, 600_000);
 
-afterAll(() => rmSync(work, { recursive: true, force: true }));
+afterAll(() => rmSync(work, { recursive: true, force: true }), 120_000);
 
 async function compile(output: string, ...options: string[]): Promise<void> {
   mkdirSync(output.slice(0, output.lastIndexOf("/")), { recursive: true });
