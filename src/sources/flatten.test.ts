@@ -73,6 +73,8 @@ async function listing(...layers: readonly (readonly string[])[]): Promise<strin
   const { tree, layerOf } = await flatten(layers.map((layer) => layer.map(member)));
   for (const path of tree.keys()) expect(tree.get(parentPath(path))?.type).toBe("dir");
   expect([...layerOf.keys()].sort()).toEqual([...tree.keys()].sort());
+  const directories = [...tree.values()].filter((inode) => inode.type === "dir");
+  expect(new Set(directories).size).toBe(directories.length);
   const lines: string[] = [];
   for (const [path, inode] of [...tree].sort(([a], [b]) => (a < b ? -1 : 1))) {
     if (path === ROOT) continue;

@@ -10,15 +10,17 @@ export const MAX_METADATA: number = 1024 ** 3;
 export const MAX_PATH = 4096;
 export const MAX_NAME = 255;
 
-/** A directory that a layer uses without saying what it is like. */
-const IMPLICIT: DirInode = DEFAULT_ROOT;
+/** A directory that a layer uses without saying what it is like. Each is an inode of its own: a tree never shares one. */
+function impliedDirectory(): DirInode {
+  return { ...DEFAULT_ROOT };
+}
 
 /**
  * A tree to which layers are applied. Rules: docs/formats/import.md. Knows which layer set each path, so that a
  * whiteout hides lower layers' entries only, wherever in its layer it stands.
  */
 export class LayeredTree {
-  readonly tree: MutableTree = new Map([[ROOT, DEFAULT_ROOT]]);
+  readonly tree: MutableTree = new Map([[ROOT, impliedDirectory()]]);
   readonly layerOf: Map<TreePath, number> = new Map([[ROOT, 0]]);
   readonly #children: Map<TreePath, Set<TreePath>> = new Map();
   #layer = 0;
@@ -59,7 +61,7 @@ export class LayeredTree {
     if (inode === undefined) return;
     if (inode.type === "dir") this.hideLowerChildren(path);
     if (this.layerOf.get(path) === this.#layer) return;
-    if ((this.#children.get(path)?.size ?? 0) > 0) this.#set(path, IMPLICIT);
+    if ((this.#children.get(path)?.size ?? 0) > 0) this.#set(path, impliedDirectory());
     else this.#remove(path);
   }
 
@@ -73,7 +75,7 @@ export class LayeredTree {
   #makeParents(directory: TreePath): void {
     const missing: TreePath[] = [];
     for (let at = directory; !this.tree.has(at); at = parentPath(at)) missing.push(at);
-    for (const path of missing.reverse()) this.#set(path, IMPLICIT);
+    for (const path of missing.reverse()) this.#set(path, impliedDirectory());
   }
 
   #set(path: TreePath, inode: Inode): void {
