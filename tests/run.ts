@@ -23,7 +23,7 @@ type Outcome = TestCount & {
 
 type Ended = { readonly code: number | null; readonly signal: string | null; readonly output: string };
 
-const scratch = mkdtempSync(join(tmpdir(), "atomfs-test-"));
+const scratch = mkdtempSync(join(tmpdir(), "atomfs-suites-"));
 let current: Bun.Subprocess | undefined;
 let interrupted = false;
 
@@ -53,6 +53,8 @@ async function runProcess(argv: readonly string[]): Promise<Ended> {
   await child.exited;
   clearTimeout(limit);
   current = undefined;
+  // What a test left running must not disturb the next one. Containers have sessions of their own.
+  signalGroup(child, "SIGKILL");
   return {
     code: child.exitCode,
     signal: child.signalCode === null ? null : String(child.signalCode),
@@ -89,7 +91,7 @@ async function runCheck(argv: readonly [string, ...string[]]): Promise<Outcome> 
 async function runFiles(files: readonly string[], timeoutMs: number, serial: boolean): Promise<Outcome> {
   const reportFile = join(scratch, "report.xml");
   rmSync(reportFile, { force: true });
-  const argv = [process.execPath, "test", "--timeout", String(timeoutMs)];
+  const argv = [process.execPath, "test", "--only-failures", "--timeout", String(timeoutMs)];
   if (serial) argv.push("--max-concurrency", "1");
   argv.push("--reporter=junit", `--reporter-outfile=${reportFile}`, ...files.map((file) => `./${file}`));
   const ended = await runProcess(argv);
@@ -141,12 +143,13 @@ function countsText({ passed, failed, skipped }: TestCount): string {
   return `${passed} passed, ${failed} failed, ${skipped} skipped`;
 }
 
-function chosenSuites(names: readonly string[]): readonly Suite[] {
+/** The suites of these names, all without names; undefined, with a message, for a name that no suite has. */
+function chosenSuites(names: readonly string[]): readonly Suite[] | undefined {
   const unknown = names.find((name) => !SUITES.some((suite) => suite.name === name));
   if (unknown !== undefined) {
     console.error(`error: There is no suite "${unknown}". Suites:`);
     for (const suite of SUITES) console.error(`  ${suite.name.padEnd(12)}${suite.about}`);
-    process.exit(2);
+    return undefined;
   }
   return names.length === 0 ? SUITES : SUITES.filter((suite) => names.includes(suite.name));
 }
@@ -161,6 +164,7 @@ function onSignal(): void {
 
 async function main(names: readonly string[]): Promise<number> {
   const suites = chosenSuites(names);
+  if (suites === undefined) return 2;
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
 
   let total: TestCount = NO_TESTS;
