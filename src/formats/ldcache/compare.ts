@@ -37,5 +37,5 @@ export function compareLibraryNames(a: ByteString, b: ByteString): number {
     i++;
     j++;
   }
-  return -charAt(b, j);
+  return 0 - charAt(b, j);
 }
