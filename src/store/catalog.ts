@@ -1,10 +1,10 @@
 import { Database } from "bun:sqlite";
 import type { Sha256, VerityDigest } from "../core/digest.ts";
 import type { DebIdentity } from "../formats/atom/atom.ts";
-import type { ElfInfo } from "../formats/elf/elf.ts";
+import { ELF_INFO_VERSION, type ElfInfo } from "../formats/elf/elf.ts";
 
 /** Raised when a table changes; an older catalog is thrown away and made again, it holds nothing of its own. */
-const CATALOG_VERSION = 1;
+const CATALOG_VERSION: number = 1000 + ELF_INFO_VERSION;
 
 const SCHEMA = `
 CREATE TABLE image_package (

@@ -6,6 +6,8 @@ export type StoreLayout = {
   readonly root: string;
   readonly meta: string;
   readonly lock: string;
+  /** Held shared by whoever adds what nothing names yet, exclusively by gc. */
+  readonly gcLock: string;
   readonly objects: string;
   readonly atoms: string;
   readonly images: string;
@@ -47,6 +49,7 @@ export function storeLayout(root: string): StoreLayout {
     root,
     meta: join(root, "meta.json"),
     lock: join(root, "lock"),
+    gcLock: join(root, "gc.lock"),
     objects: join(root, "objects"),
     atoms: join(root, "atoms"),
     images: join(root, "images"),

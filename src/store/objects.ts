@@ -16,6 +16,7 @@ import { AtomfsError } from "../core/errors.ts";
 import { type ContentSink, type FileContent, INLINE_MAX } from "../core/tree.ts";
 import { VerityHasher, verityDigest } from "../core/verity.ts";
 import { syncFilesystem } from "../sys/files.ts";
+import { lockFile } from "../sys/lock.ts";
 import type { StoreLayout } from "./layout.ts";
 
 /** What a container sees of mode and owner comes from the molecule alone. */
@@ -24,11 +25,13 @@ const OBJECT_MODE = 0o400;
 /**
  * Takes file contents into a folder of its own under tmp/. Nothing is visible in objects/ until `publish`, which
  * renames all of them and then syncs the filesystem once: an fsync each would take a minute for a large image.
- * Left without `publish`, everything taken is removed.
+ * Left without `publish`, everything taken is removed. Until disposed it keeps `gc` away: what it relies on may not be
+ * named by anything yet.
  */
 export class ObjectStaging implements ContentSink, Disposable {
   readonly #layout: StoreLayout;
   readonly #directory: string;
+  readonly #gcLock: Disposable;
   readonly #staged = new Map<VerityDigest, string>();
   #count = 0;
   /** Bytes of the objects that the store did not have yet. */
@@ -38,6 +41,7 @@ export class ObjectStaging implements ContentSink, Disposable {
 
   constructor(layout: StoreLayout) {
     this.#layout = layout;
+    this.#gcLock = lockFile(layout.gcLock, "shared", { wait: true });
     this.#directory = join(layout.tmp, `objects-${process.pid}-${crypto.randomUUID()}`);
     mkdirSync(this.#directory, { mode: 0o700 });
   }
@@ -127,6 +131,7 @@ export class ObjectStaging implements ContentSink, Disposable {
 
   [Symbol.dispose](): void {
     rmSync(this.#directory, { recursive: true, force: true });
+    this.#gcLock[Symbol.dispose]();
   }
 }
 

@@ -102,8 +102,7 @@ export class Store implements Disposable {
   /** Idempotent. @returns the molecule's name, the fs-verity digest of the bytes */
   putMolecule(erofs: Uint8Array): VerityDigest {
     const digest = verityDigest(erofs);
-    if (!existsSync(this.layout.molecule(digest)))
-      this.#write(this.layout.molecule(digest), erofs, 0o400);
+    if (!existsSync(this.layout.molecule(digest))) this.#write(this.layout.molecule(digest), erofs, 0o400);
     return digest;
   }
 

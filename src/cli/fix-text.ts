@@ -1,0 +1,74 @@
+import type { EngineContainer } from "../engines/engine.ts";
+import type { FixPlan, PlannedImage } from "../fixing/plan.ts";
+import type { FixVerification } from "../fixing/verify.ts";
+import { bytesText, shortId, table } from "./output.ts";
+
+/** A plan as its operator reads it: what changes where, what does not and why, which containers it reaches. */
+export function planText(plan: FixPlan, containers: readonly EngineContainer[]): string {
+  const lines = [`Plan ${plan.id}`];
+  for (const rule of plan.rules) {
+    lines.push(
+      `  ${rule.title}, from ${rule.provenance} (${bytesText(plan.downloadedBytes)}), signatures verified`,
+    );
+  }
+  for (const note of plan.notes) lines.push(`  note: ${note}`);
+  lines.push(
+    "",
+    table(
+      ["IMAGE", "PACKAGE", "FROM", "TO", "VERDICT", "CONTAINERS"],
+      plan.images.flatMap((image) => rows(image, containers)),
+    ),
+  );
+  for (const image of plan.images) {
+    for (const result of image.results) {
+      lines.push(
+        `  ${name(image)}: ${result.verdict === "block" ? "blocked" : "warning"} (${result.check}): ${result.reason}`,
+      );
+    }
+  }
+  return lines.join("\n");
+}
+
+function name(image: PlannedImage): string {
+  return image.names[0] ?? shortId(image.config);
+}
+
+function rows(image: PlannedImage, containers: readonly EngineContainer[]): string[][] {
+  const running = containers.filter((each) => each.imageId === image.config && each.pid !== undefined);
+  const names = running.map((each) => each.name).join(",") || "-";
+  if (image.changes.length === 0)
+    return [[name(image), "-", "-", "-", `${image.verdict}: ${image.reason}`, names]];
+  return image.changes.map((change) => [
+    name(image),
+    `${change.package}:${change.architecture}`,
+    change.from,
+    change.to,
+    image.verdict,
+    names,
+  ]);
+}
+
+export function verificationText(verification: FixVerification): string {
+  const lines = [`Fix ${verification.fix}  ${verification.title}`];
+  for (const image of verification.images) {
+    const verdict =
+      image.problems.length === 0
+        ? `${image.filesChecked} files and the package database are right`
+        : "WRONG";
+    lines.push(
+      `  image ${image.names[0] ?? shortId(image.config)}  molecule ${shortId(image.molecule)}: ${verdict}`,
+    );
+    lines.push(...image.problems.map((problem) => `    ${problem}`));
+  }
+  for (const container of verification.containers) {
+    const proof = {
+      mapped: `${container.processes} process(es), ${container.provenMappings} mapping(s) of the new files measured, none of the old`,
+      root: `${container.processes} process(es) map neither; proof: root is the current molecule, started ${container.startedAt ?? "?"}`,
+      none: "NOT PROVEN",
+    }[container.proof];
+    lines.push(`  container ${container.name}: ${proof}`);
+    lines.push(...container.problems.map((problem) => `    ${problem}`));
+  }
+  lines.push(verification.isFixed ? "  fixed" : "  NOT fixed everywhere");
+  return lines.join("\n");
+}

@@ -1,0 +1,221 @@
+import { join } from "node:path";
+import type { Command } from "commander";
+import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
+import type { EngineContainer } from "../engines/engine.ts";
+import { deployImages } from "../engines/podman/deploy.ts";
+import { applyFix, revertFix } from "../fixing/apply.ts";
+import { type FixPlan, planFix, readPlan } from "../fixing/plan.ts";
+import { openRepositories } from "../fixing/repository.ts";
+import { verifyFix } from "../fixing/verify.ts";
+import type { Store } from "../store/store.ts";
+import { type Context, openPodman, openStore } from "./context.ts";
+import { planText, verificationText } from "./fix-text.ts";
+import { shortId, table } from "./output.ts";
+
+type ScopeOptions = { readonly image: readonly string[]; readonly exclude: readonly string[] };
+type FixOptions = ScopeOptions & { readonly yes?: boolean };
+
+const collect = (value: string, previous: readonly string[]): readonly string[] => [...previous, value];
+
+function withScope(command: Command): Command {
+  return command
+    .option("--image <glob>", "only images with such a name (repeatable)", collect, [])
+    .option("--exclude <glob>", "no image with such a name (repeatable)", collect, []);
+}
+
+export function registerFix(program: Command, context: () => Context): void {
+  const fix = withScope(
+    program
+      .command("fix")
+      .description("replace a package in all images that have it: plan, show, ask, apply")
+      .argument("<package>", "name[=version] of a package, or of a source package"),
+  )
+    .option("-y, --yes", "apply without asking")
+    .action((name: string, options: FixOptions) => runFix(context(), name, options));
+  withScope(
+    fix
+      .command("plan")
+      .description("print what a fix would do, and its id")
+      .argument("<package>", "name[=version]"),
+  ).action((name: string, _options: ScopeOptions, command: Command) =>
+    runPlan(context(), name, command.optsWithGlobals<ScopeOptions>()),
+  );
+  fix
+    .command("apply")
+    .description("do exactly what a plan says")
+    .argument("<plan>", "the plan's id")
+    .action((id: string) => runApply(context(), id));
+  fix
+    .command("list")
+    .description("list the fixes of the store")
+    .action(() => runList(context()));
+  fix
+    .command("verify")
+    .description("prove from the host that a fix is live in every running container")
+    .argument("[fix]", "the fix's id (default: all)")
+    .action((id: string | undefined) => runVerify(context(), id));
+  fix
+    .command("revert")
+    .description("take a fix out: the molecules of before come back, bit for bit")
+    .argument("<fix>", "the fix's id")
+    .action((id: string) => runRevert(context(), id));
+}
+
+function makePlan(context: Context, store: Store, argument: string, options: ScopeOptions): Promise<FixPlan> {
+  const [name = "", version] = argument.split("=", 2);
+  return planFix(
+    {
+      package: name,
+      ...(version === undefined ? {} : { version }),
+      scope: { images: options.image, exclude: options.exclude },
+      command: context.commandLine,
+    },
+    {
+      store,
+      openRepositories: (codename, architecture) =>
+        openRepositories({
+          cacheDir: join(store.layout.cache, "apt"),
+          codename,
+          architecture,
+          now: new Date(),
+          signal: context.signal,
+        }),
+      signal: context.signal,
+      onProgress: context.output.progress,
+    },
+  );
+}
+
+async function runFix(context: Context, argument: string, options: FixOptions): Promise<void> {
+  using store = openStore(context);
+  const plan = await makePlan(context, store, argument, options);
+  const podman = await openPodman(context);
+  const containers = podman === undefined ? [] : await podman.listContainers({ signal: context.signal });
+  const applies = plan.images.some((image) => image.verdict === "apply");
+  if (!context.output.json) context.output.say(planText(plan, containers));
+  if (applies && options.yes !== true) {
+    if (!(await context.output.confirm("Apply?", context.signal))) {
+      context.output.say(`Nothing was changed. \`atomfs fix apply ${plan.id}\` applies it later.`);
+      return;
+    }
+  }
+  const applied = applies ? applyAndDeploy(store, plan) : { applyMs: 0, deployMs: 0 };
+  finish(context, plan, containers, applied);
+}
+
+/** Journal first: from then on new containers get the fix; then what the engines see follows. */
+function applyAndDeploy(store: Store, plan: FixPlan): { applyMs: number; deployMs: number } {
+  const start = performance.now();
+  applyFix(store, plan, new Date());
+  const applied = performance.now();
+  deployImages(store);
+  return { applyMs: applied - start, deployMs: performance.now() - applied };
+}
+
+function finish(
+  context: Context,
+  plan: FixPlan,
+  containers: readonly EngineContainer[],
+  applied: { applyMs: number; deployMs: number },
+): void {
+  const changed = new Set(
+    plan.images.filter((image) => image.verdict === "apply").map((image) => image.config),
+  );
+  const outdated = containers.filter(
+    (each) => each.pid !== undefined && changed.has(each.imageId ?? ("" as never)),
+  );
+  const { timings } = plan;
+  const answer = {
+    plan: plan.id,
+    fixes: plan.rules.map(({ id, title, provenance }) => ({ id, title, provenance })),
+    images: plan.images,
+    outdated: outdated.map(({ id, name, imageName }) => ({ id, name, imageName })),
+    notes: plan.notes,
+    timings: { ...timings, ...applied, fixMs: timings.composeMs + applied.applyMs + applied.deployMs },
+  };
+  if (plan.images.some((image) => image.verdict === "blocked")) context.setExitCode(EXIT_CODES.blocked);
+  context.output.answer(answer, () => {
+    if (changed.size === 0) return "Nothing to apply.";
+    const seconds = (answer.timings.fixMs / 1000).toFixed(2);
+    const rules = answer.fixes.map((each) => each.id).join(", ");
+    const lines = [
+      `Fix ${rules} is in ${changed.size} image${changed.size === 1 ? "" : "s"} (${seconds} s without download).`,
+    ];
+    if (outdated.length > 0) {
+      lines.push(
+        `${outdated.length} running container(s) still have the old molecule: ${outdated.map((each) => each.name).join(", ")}`,
+      );
+      lines.push("Next: atomfs restart --outdated, then atomfs fix verify");
+    }
+    return lines.join("\n");
+  });
+}
+
+async function runPlan(context: Context, argument: string, options: ScopeOptions): Promise<void> {
+  using store = openStore(context);
+  const plan = await makePlan(context, store, argument, options);
+  const podman = await openPodman(context);
+  const containers = podman === undefined ? [] : await podman.listContainers({ signal: context.signal });
+  if (plan.images.some((image) => image.verdict === "blocked")) context.setExitCode(EXIT_CODES.blocked);
+  context.output.answer(plan, () => planText(plan, containers));
+}
+
+async function runApply(context: Context, id: string): Promise<void> {
+  using store = openStore(context);
+  const plan = readPlan(store, id);
+  const podman = await openPodman(context);
+  const containers = podman === undefined ? [] : await podman.listContainers({ signal: context.signal });
+  finish(context, plan, containers, applyAndDeploy(store, plan));
+}
+
+function runList(context: Context): void {
+  using store = openStore(context);
+  const { state } = store;
+  const fixes = [...state.fixes.values()].map((rule) => ({
+    ...rule,
+    images: [...state.images.keys()].filter((config) =>
+      state.generations.get(config)?.at(-1)?.fixes.includes(rule.id),
+    ),
+  }));
+  context.output.answer(fixes, (all) =>
+    table(
+      ["FIX", "WHAT", "FROM", "IMAGES", "SINCE"],
+      all.map((each) => [each.id, each.title, each.provenance, String(each.images.length), each.addedAt]),
+    ),
+  );
+}
+
+async function runVerify(context: Context, id: string | undefined): Promise<void> {
+  using store = openStore(context);
+  const rules = [...store.state.fixes.values()].filter((rule) => id === undefined || rule.id === id);
+  if (rules.length === 0) {
+    throw new AtomfsError(
+      "not-found",
+      id === undefined ? "The store has no fixes" : `There is no fix ${id}`,
+      {
+        hints: ["`atomfs fix list`"],
+      },
+    );
+  }
+  const podman = await openPodman(context);
+  const containers = podman === undefined ? [] : await podman.listContainers({ signal: context.signal });
+  const answers = rules.map((rule) => verifyFix(store, rule, containers));
+  if (answers.some((each) => !each.isFixed)) context.setExitCode(EXIT_CODES.blocked);
+  context.output.answer(answers, (all) => all.map(verificationText).join("\n\n"));
+}
+
+function runRevert(context: Context, id: string): void {
+  using store = openStore(context);
+  const start = performance.now();
+  const { rule, evaluations } = revertFix(store, id, context.commandLine, new Date());
+  deployImages(store);
+  const milliseconds = performance.now() - start;
+  const images = evaluations.map(({ image, molecule, fixes }) => ({ config: image.config, molecule, fixes }));
+  context.output.answer({ fix: id, title: rule.title, images, milliseconds }, () =>
+    [
+      `Fix ${id} (${rule.title}) is reverted in ${images.length} image(s) (${(milliseconds / 1000).toFixed(2)} s).`,
+      ...images.map((each) => `  ${shortId(each.config)}  molecule ${shortId(each.molecule)}`),
+      "Next: atomfs restart --outdated",
+    ].join("\n"),
+  );
+}

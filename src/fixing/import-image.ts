@@ -1,0 +1,159 @@
+import { readDpkgDatabase, readTreeFile } from "../atoms/dpkg-database.ts";
+import { split } from "../atoms/split.ts";
+import { fromBytes, type TreePath, treePath } from "../core/bytestring.ts";
+import type { Sha256 } from "../core/digest.ts";
+import { resolvePath } from "../core/resolve.ts";
+import { contentSize, type ReadObject, type Tree } from "../core/tree.ts";
+import type { DebIdentity } from "../formats/atom/atom.ts";
+import { COMPOSER_VERSION } from "../molecules/compose.ts";
+import { flattenLayers } from "../sources/flatten.ts";
+import type { SourceImage } from "../sources/oci-layout.ts";
+import type { ImageRecord, Operation } from "../store/records.ts";
+import { currentGeneration, namesOf } from "../store/state.ts";
+import type { Store } from "../store/store.ts";
+import { ElfIndex } from "./elf-index.ts";
+import { type Evaluation, Evaluator, type Settled } from "./evaluate.ts";
+
+export type ImportOptions = {
+  readonly names: readonly string[];
+  /** For people: "oci:/srv/images:web". */
+  readonly source: string;
+  readonly command: string;
+  readonly now: Date;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (text: string) => void;
+};
+
+export type Imported = {
+  readonly image: ImageRecord;
+  readonly isNew: boolean;
+  readonly entries: number;
+  /** Bytes of all regular files of the tree, each path counted. */
+  readonly totalBytes: number;
+  /** Bytes of objects that the store did not have. */
+  readonly newBytes: number;
+  readonly sharedBytes: number;
+  readonly packageAtoms: number;
+  readonly layerAtoms: number;
+  readonly newAtoms: number;
+  readonly settled: Settled;
+};
+
+/**
+ * Takes an image into the store: layers to entries and objects, split into atoms, the fixes of the store applied as far
+ * as they fit, one transaction. An image that the store has only gets its names.
+ */
+export async function importImage(
+  store: Store,
+  source: SourceImage,
+  options: ImportOptions,
+): Promise<Imported> {
+  using staging = store.beginObjects();
+  options.onProgress?.("reading layers");
+  const { tree, layerOf } = await flattenLayers(source.layers, staging, {
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  const readObject: ReadObject = (digest) => staging.read(digest);
+  options.onProgress?.("splitting into atoms");
+  const database = readDpkgDatabase(tree, readObject);
+  const diffIds = source.layers.map((layer) => layer.diffId);
+  const atoms = split({ tree, layerOf, diffIds, database, readObject });
+  const elves = new ElfIndex(store.catalog, readObject);
+  elves.learn(tree);
+  staging.publish();
+
+  const known = new Set<Sha256>([...store.state.images.values()].flatMap((image) => image.atoms));
+  const ids = atoms.map((atom) => store.putAtom(atom));
+  store.putImageDocuments(source.configDigest, source.configBytes, source.manifestBytes);
+  const image: ImageRecord = {
+    config: source.configDigest,
+    manifest: source.manifestDigest,
+    atoms: ids,
+    distribution: readDistribution(tree, readObject),
+    architecture: debArchitecture(source.config.architecture),
+    source: options.source,
+    labels: Object.fromEntries(source.config.labels),
+    env: source.config.env,
+  };
+  const packages = atoms.flatMap((atom, index) =>
+    atom.origin.kind === "installed" ? [{ ...atom.origin.package, atom: ids[index] as Sha256 }] : [],
+  );
+  const { settled, isNew } = record(store, image, packages, options);
+  return {
+    image,
+    isNew,
+    entries: tree.size,
+    totalBytes: totalBytes(tree),
+    newBytes: staging.newBytes,
+    sharedBytes: staging.sharedBytes,
+    packageAtoms: packages.length,
+    layerAtoms: atoms.length - packages.length,
+    newAtoms: ids.filter((id) => !known.has(id)).length,
+    settled,
+  };
+}
+
+function record(
+  store: Store,
+  image: ImageRecord,
+  packages: readonly (DebIdentity & { readonly atom: Sha256 })[],
+  options: ImportOptions,
+): { settled: Settled; isNew: boolean } {
+  using _lock = store.lock();
+  store.catalog.setImage(image.config, packages);
+  const isNew = !store.state.images.has(image.config);
+  const names = [...new Set([...namesOf(store.state, image.config), ...options.names])];
+  using evaluator = new Evaluator(store);
+  const settled = evaluator.settle(image, names, [...store.state.fixes.values()]);
+  evaluator.publish();
+  const operations: Operation[] = [];
+  if (isNew) operations.push({ op: "image-added", image });
+  for (const name of options.names) {
+    if (store.state.names.get(name) !== image.config)
+      operations.push({ op: "name-set", name, config: image.config });
+  }
+  operations.push(...generationOf(store, settled.evaluation, isNew ? "import" : "import of a known image"));
+  store.transact(options.command, options.now, operations);
+  return { settled, isNew };
+}
+
+/** The next generation of an image, or nothing if its current one is the same already. */
+export function generationOf(store: Store, evaluation: Evaluation, reason: string): Operation[] {
+  const { image, molecule, fixes } = evaluation;
+  const current = currentGeneration(store.state, image.config);
+  if (current?.molecule === molecule && current.fixes.join() === fixes.join()) return [];
+  const number = (current?.number ?? 0) + 1;
+  return [
+    {
+      op: "generation",
+      generation: { config: image.config, number, molecule, fixes, composer: COMPOSER_VERSION, reason },
+    },
+  ];
+}
+
+function totalBytes(tree: Tree): number {
+  let total = 0;
+  for (const inode of tree.values()) if (inode.type === "file") total += contentSize(inode.content);
+  return total;
+}
+
+/** /etc/os-release (os-release(5)): which distribution's packages fit. Empty strings for an image that doesn't say. */
+function readDistribution(tree: Tree, readObject: ReadObject): ImageRecord["distribution"] {
+  const fields = new Map<string, string>();
+  for (const name of ["/usr/lib/os-release", "/etc/os-release"]) {
+    const path: TreePath | undefined = resolvePath(tree, treePath(name), true);
+    const bytes = path === undefined ? undefined : readTreeFile(tree, path, readObject);
+    for (const line of bytes === undefined ? [] : fromBytes(bytes).split("\n")) {
+      const match = /^([A-Z_]+)=["']?(.*?)["']?$/.exec(line);
+      if (match?.[1] !== undefined && match[2] !== undefined) fields.set(match[1], match[2]);
+    }
+  }
+  const field = (name: string): string => fields.get(name) ?? "";
+  return { id: field("ID"), codename: field("VERSION_CODENAME"), version: field("VERSION_ID") };
+}
+
+/** Debian's name of an OCI (Go) architecture. */
+function debArchitecture(oci: string): string {
+  const names: Readonly<Record<string, string>> = { "386": "i386", arm: "armhf", ppc64le: "ppc64el" };
+  return names[oci] ?? oci;
+}
