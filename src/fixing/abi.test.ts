@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
@@ -7,6 +7,9 @@ import { loadDirectory } from "../../tests/support/load-directory.ts";
 import type { ReadObject } from "../core/tree.ts";
 import { run } from "../sys/process.ts";
 import { type AbiProblem, checkAbi } from "./abi.ts";
+
+// The compiler runs many times.
+setDefaultTimeout(120_000);
 
 const LIB = "/usr/lib/x86_64-linux-gnu";
 /** Opens the library it is given, at once and wholly; its exit status is the loader's verdict. */

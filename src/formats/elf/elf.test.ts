@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { fromText } from "../../core/bytestring.ts";
@@ -7,6 +7,9 @@ import { run } from "../../sys/process.ts";
 import { type ElfInfo, readElf } from "./elf.ts";
 import { isElf } from "./image.ts";
 import { DEFINES_HIDDEN, DEFINES_TLS } from "./symbols.ts";
+
+// The compiler runs many times.
+setDefaultTimeout(120_000);
 
 let work: string;
 
@@ -194,12 +197,12 @@ describe("readElf", () => {
     expect(refused).toBeGreaterThan(3);
   });
 
-  test("refuses a chain of version definitions that runs in a circle", () => {
+  test("refuses a version definition whose successor is outside the file", () => {
     const bytes = Uint8Array.from(readFileSync("/lib/x86_64-linux-gnu/libm.so.6"));
     const marker = Buffer.from(bytes.buffer).indexOf(Buffer.from([1, 0, 1, 0, 1, 0, 1, 0]));
     expect(marker).toBeGreaterThan(0);
     const view = new DataView(bytes.buffer);
-    // vd_next of the first definition: back to itself by wrapping is impossible, so forward into the void.
+    // vd_next of the first definition.
     view.setUint32(marker + 16, 0x7fffffff, true);
     expect(() => readElf(bytes)).toThrow(AtomfsError);
   });
