@@ -17,9 +17,19 @@ export type Minbase = { readonly tree: string; readonly apt: string; readonly de
 
 /**
  * A namespace of its own for mounts and processes: whatever ends the program (Ctrl-C too), the kernel takes the mounts away
- * and kills what the package scripts started.
+ * and kills what the package scripts started. `unshare --fork` blocks SIGTERM, so `timeout` (without a time limit)
+ * stands before it, which sends SIGKILL one second after the SIGTERM that it got.
  */
-const ISOLATED = ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL"] as const;
+const ISOLATED = [
+  "timeout",
+  "--kill-after=1",
+  "0",
+  "unshare",
+  "--mount",
+  "--pid",
+  "--fork",
+  "--kill-child=SIGKILL",
+] as const;
 
 /** The URI of the Debian archive in this machine's own apt configuration. @throws AtomfsError "unsupported" */
 async function debianMirror(signal: AbortSignal | undefined): Promise<string> {
@@ -64,6 +74,28 @@ async function packagingEnvironment(): Promise<Record<string, string>> {
     if (name !== undefined && value !== undefined && value !== "DIRECT") env[name] = value;
   }
   return env;
+}
+
+/** Runs a packaging program in its own namespace; its failure is told as "Cannot <act>: ..." with the hint. */
+async function runIsolated(
+  act: string,
+  hint: string,
+  argv: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    await run([...ISOLATED, ...argv], {
+      env: await packagingEnvironment(),
+      ...(signal === undefined ? {} : { signal }),
+    });
+  } catch (cause) {
+    if (!(cause instanceof AtomfsError)) throw cause;
+    if (cause.kind === "interrupted")
+      throw new AtomfsError("interrupted", `Interrupted: did not ${act}`, { cause });
+    if (cause.kind !== "failed") throw cause;
+    const reason = cause.message.slice(-1000);
+    throw new AtomfsError("failed", `Cannot ${act}: ${reason}`, { hints: [hint], cause });
+  }
 }
 
 async function emptyDirectory(path: string): Promise<void> {
@@ -126,18 +158,12 @@ export async function minbase(key: string, work: string, options: BuildOptions):
   const tree = join(half, "tree");
   await mkdir(debs, { recursive: true });
   await mkdir(join(half, "apt"), { recursive: true });
-  try {
-    await run([...ISOLATED, "debootstrap", "--variant=minbase", `--cache-dir=${debs}`, SUITE, tree, mirror], {
-      env: await packagingEnvironment(),
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-    });
-  } catch (error) {
-    if (!(error instanceof AtomfsError) || error.kind !== "failed") throw error;
-    throw new AtomfsError("failed", `Cannot bootstrap Debian ${SUITE}: ${error.message}`, {
-      hints: ["the machine must reach the Debian archive of its own apt sources"],
-      cause: error,
-    });
-  }
+  await runIsolated(
+    `bootstrap Debian ${SUITE}`,
+    "the machine must reach the Debian archive of its own apt sources",
+    ["debootstrap", "--variant=minbase", `--cache-dir=${debs}`, SUITE, tree, mirror],
+    options.signal,
+  );
   await cp(join(tree, "var/lib/apt/lists"), join(half, "apt/lists"), { recursive: true });
   await copyFile(join(tree, "etc/apt/sources.list"), join(half, "apt/sources.list"));
   await removeTraces(tree);
@@ -189,20 +215,12 @@ export async function installPackages(
   packages: readonly string[],
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const script = [INSTALL_SCRIPT, "install", rootfs, base.apt, base.debs, ...packages] as const;
-  try {
-    await run([...ISOLATED, "sh", "-c", ...script], {
-      env: await packagingEnvironment(),
-      ...(signal === undefined ? {} : { signal }),
-    });
-  } catch (error) {
-    if (!(error instanceof AtomfsError) || error.kind !== "failed") throw error;
-    const reason = error.message.slice(-1000);
-    throw new AtomfsError("failed", `Cannot install ${packages.join(", ")} in a demo image: ${reason}`, {
-      hints: [`if the archive has moved on, remove ${dirname(base.tree)} and try again`],
-      cause: error,
-    });
-  }
+  await runIsolated(
+    `install ${packages.join(", ")} in a demo image`,
+    `if the archive has moved on, remove ${dirname(base.tree)} and try again`,
+    ["sh", "-c", INSTALL_SCRIPT, "install", rootfs, base.apt, base.debs, ...packages],
+    signal,
+  );
   await removeTraces(rootfs);
 }
 
