@@ -122,7 +122,8 @@ function scriptResults(input: CheckInput, deb: Atom, changed: readonly TreePath[
     scripts,
     oldVersion: old.record.version,
     newVersion: identity.version as ByteString,
-    exists: (path) => before.has(path),
+    before,
+    after: input.composition.tree,
   });
   const triggers = triggerProblems({
     packageName: identity.name,

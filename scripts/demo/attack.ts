@@ -1,0 +1,64 @@
+import { AtomfsError } from "../../src/core/errors.ts";
+import { attackDocument, timeRequest } from "./exploit.ts";
+
+/** Longer than the vulnerable library takes on a slow machine. */
+const ATTACK_TIMEOUT_MS = 180_000;
+const POLL_PAUSE_MS = 25;
+
+export type Attack = {
+  /** How long the service took for the document. */
+  readonly documentMs: number;
+  /** The longest that somebody else's GET /health waited meanwhile. */
+  readonly othersWaitedMs: number;
+};
+
+/** Sends the document and asks /health again and again until it is answered. */
+export async function attack(port: number, signal: AbortSignal): Promise<Attack> {
+  const url = `http://127.0.0.1:${port}/`;
+  let isRunning = true;
+  let othersWaitedMs = 0;
+  const others = (async () => {
+    while (isRunning) {
+      const { milliseconds } = await timeRequest(`${url}health`, undefined, {
+        timeoutMs: ATTACK_TIMEOUT_MS,
+        signal,
+      });
+      othersWaitedMs = Math.max(othersWaitedMs, milliseconds);
+      await Bun.sleep(POLL_PAUSE_MS);
+    }
+  })();
+  try {
+    const answer = await timeRequest(url, attackDocument(), { timeoutMs: ATTACK_TIMEOUT_MS, signal });
+    isRunning = false;
+    await others;
+    return { documentMs: answer.milliseconds, othersWaitedMs };
+  } finally {
+    isRunning = false;
+    await others.catch(() => undefined);
+  }
+}
+
+const START_TIMEOUT_MS = 30_000;
+
+/** Waits until a service answers. @throws AtomfsError "failed" */
+export async function untilHealthy(port: number, signal: AbortSignal): Promise<void> {
+  const end = performance.now() + START_TIMEOUT_MS;
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      await timeRequest(`http://127.0.0.1:${port}/health`, undefined, { timeoutMs: 2000, signal });
+      return;
+    } catch (cause) {
+      signal.throwIfAborted();
+      if (performance.now() > end)
+        throw new AtomfsError("failed", `The service on port ${port} does not answer`, { cause });
+      await Bun.sleep(100);
+    }
+  }
+}
+
+/** A port of this machine that nobody uses. */
+export function freePort(): number {
+  using server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  return server.port;
+}
