@@ -94,7 +94,8 @@ export class PodmanEngine {
   }
 
   /**
-   * Stops and starts a container so that its root is mounted anew; `podman restart` would keep the old root mounted.
+   * Stops and starts a container so that its root is mounted anew. `podman restart` does that only if
+   * conmon's cleanup happens to come in between; else the old root stays mounted.
    * Refuses before anything is stopped if the container could not be started again, or is systemd's.
    * @throws AtomfsError "blocked" then; "failed" if something else keeps the root mounted (the container is then started
    * again with its old root)
