@@ -24,6 +24,7 @@ const PACKAGES = [
   ["netavark|containernetworking-plugins", "demo test bench", "the network of Podman's containers"],
   ["iptables", "demo test bench", "called by netavark"],
   ["uidmap", "demo test bench", "called by buildah and by Podman's user namespaces"],
+  ["iproute2", "demo test bench", "removes the network bridge of the demo"],
   // What makes and moves the images.
   ["debootstrap", "demo test bench", "makes the root directories of the images"],
   ["umoci", "demo test bench", "makes OCI images of root directories"],
