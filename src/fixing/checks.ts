@@ -19,7 +19,15 @@ import { triggerProblems } from "./triggers.ts";
 
 /** Why a fix must not be applied to an image (verdict "block"), or what its operator should know ("warn"). */
 export type CheckResult = {
-  readonly check: "conflict" | "shadowed" | "dependency" | "script" | "abi" | "conffile" | "left-out";
+  readonly check:
+    | "hold"
+    | "conflict"
+    | "shadowed"
+    | "dependency"
+    | "script"
+    | "abi"
+    | "conffile"
+    | "left-out";
   readonly verdict: "block" | "warn";
   readonly reason: string;
 };
@@ -39,6 +47,7 @@ export type CheckInput = {
 export function runChecks(input: CheckInput): CheckResult[] {
   const changed = changedPaths(input.composition.image, input.composition.tree);
   return [
+    ...input.replacements.flatMap((deb) => holdResults(input.database, deb)),
     ...[...input.composition.outcomes].flatMap(([key, outcome]) => installResults(key, outcome)),
     ...dependencyResults(input.database, input.composition.records, input.architecture),
     ...input.replacements.flatMap((deb) => scriptResults(input, deb, changed)),
@@ -52,6 +61,13 @@ export function changedPaths(before: Tree, after: Tree): TreePath[] {
   for (const [path, inode] of before) if (after.get(path) !== inode) changed.push(path);
   for (const path of after.keys()) if (!before.has(path)) changed.push(path);
   return changed;
+}
+
+/** `apt-mark hold` or dpkg's own: whoever built the image wants this version. */
+function holdResults(database: DpkgDatabase, deb: Atom): CheckResult[] {
+  const key = packageKey((deb.origin as { readonly package: DebIdentity }).package);
+  if (database.installed.get(key)?.record.status.want !== "hold") return [];
+  return [{ check: "hold", verdict: "block", reason: `${key} is on hold in the image` }];
 }
 
 /** Files that no program runs or links: if the image changed one of those, the fix still works. */

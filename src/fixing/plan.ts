@@ -263,6 +263,9 @@ function planImage(
     .map(plannedChange);
   if (changes.length === 0) return keep("not-affected", "it has this version or a newer one already");
   const { molecule, fixes, results } = evaluation;
+  if (molecule === from) return keep("not-affected", "it has this fix already");
+  const hold = results.find((each) => each.check === "hold");
+  if (hold !== undefined) return keep("held", hold.reason);
   if (isBlocked(evaluation)) {
     const reason = results.filter((each) => each.verdict === "block").map((each) => each.reason)[0] ?? "";
     return { ...base, verdict: "blocked", changes, molecule: from, results, reason };
