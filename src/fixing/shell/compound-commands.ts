@@ -97,8 +97,22 @@ function runFor(runner: Runner, command: Compound<"for">, start: ShellState, sco
   return joinAll(outcome, breaks);
 }
 
+/** Turn by turn as long as the condition is known. */
 function runWhile(runner: Runner, command: Compound<"while">, start: ShellState, scope: Scope): Outcome {
-  return repeat(runner, command, start, scope);
+  const breaks: ShellState[] = [];
+  let outcome: Outcome & { readonly state: ShellState } = { state: start, status: true };
+  for (let turns = 0; turns < MAX_UNROLLED; turns++) {
+    const continues: ShellState[] = [];
+    const inner: Scope = { ...scope, loop: { breaks, continues } };
+    const condition = evaluateCondition(runner, command, cloneState(outcome.state), inner);
+    if (condition.state === undefined) return joinAll(NEVER, breaks);
+    if (condition.status === undefined) break;
+    if (!condition.status) return joinAll({ state: condition.state, status: outcome.status }, breaks);
+    const turn = joinAll(runner.runList(command.body, condition.state, inner), continues);
+    if (turn.state === undefined) return joinAll(NEVER, breaks);
+    outcome = { state: turn.state, status: turn.status };
+  }
+  return joinAll(repeat(runner, command, outcome.state, scope), breaks);
 }
 
 /** A loop of any number of turns: what is known before a turn is what all turns before it leave true. */

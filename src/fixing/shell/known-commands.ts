@@ -5,6 +5,7 @@ import {
   type HelperCaller,
 } from "./dpkg-commands.ts";
 import type { Fields } from "./expand.ts";
+import type { Value } from "./state.ts";
 import { evaluateTest } from "./test-command.ts";
 
 /** Programs that only read files and write to their standard output, whatever their arguments. */
@@ -46,7 +47,7 @@ export function answerCommand(name: string, fields: Fields, caller: HelperCaller
     case "false":
       return { status: false, output: "" };
     case "echo":
-      return { status: true };
+      return { status: true, ...echoed(fields) };
     case "printf":
       // bash's `printf -v` sets a variable.
       if (first === undefined || first.startsWith("-")) return { effect: UNKNOWN_EFFECT };
@@ -80,8 +81,27 @@ export function answerCommand(name: string, fields: Fields, caller: HelperCaller
     default:
       break;
   }
-  if (READERS.has(name)) return { status: undefined };
+  if (READERS.has(name)) return { status: isSureFilter(name, fields) ? true : undefined };
   return { effect: EFFECTS.get(name) ?? UNKNOWN_EFFECT };
+}
+
+/** What `echo` writes, if shells agree on it. */
+function echoed({ values, isOpen }: Fields): { output?: string } {
+  const isPlain = !isOpen && values.every((value) => value !== undefined && !/^-|\\/.test(value));
+  return isPlain ? { output: values.join(" ") } : {};
+}
+
+/** `cut` and `tr` of their standard input have no file that could be missing. */
+function isSureFilter(name: string, { values, isOpen }: Fields): boolean {
+  if (isOpen) return false;
+  if (name === "tr") return values.length === 2;
+  const isOption = (value: Value): boolean => value !== undefined && /^-[fdc]/.test(value);
+  // "-f 1" as well as "-f1": a word that is no option follows one without a value of its own.
+  return (
+    name === "cut" &&
+    values.length > 0 &&
+    values.every((value, index) => isOption(value) || /^-[fdc]$/.test(values[index - 1] ?? ""))
+  );
 }
 
 function evaluateBracket({ values, isOpen }: Fields, { paths }: HelperCaller): boolean | undefined {

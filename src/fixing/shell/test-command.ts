@@ -67,18 +67,26 @@ class Expression {
     }
     if (isBinary(next) && third !== undefined) {
       this.#at += 3;
-      return binary(word, next, third);
+      const status = binary(word, next, third);
+      // A number that is none ends the whole test.
+      if (status === undefined || isSyntax(word) || isSyntax(third)) this.#isBroken = true;
+      return status;
     }
     this.#at++;
+    // dash reads more than one "!" in its own way.
+    if (word === "!" && next === "!") this.#isBroken = true;
     if (word === "!") return negateStatus(this.#primary(depth + 1));
     if (word === "(") {
       const status = this.#either(depth + 1);
       if (!this.#take(")")) this.#isBroken = true;
       return status;
     }
-    if (!UNARY.has(word)) return isNotEmpty(word);
+    if (!UNARY.has(word)) {
+      if (isSyntax(word)) this.#isBroken = true;
+      return isNotEmpty(word);
+    }
     this.#at++;
-    if (next === undefined) this.#isBroken = true;
+    if (next === undefined || isSyntax(next)) this.#isBroken = true;
     return unary(word, next, this.#paths);
   }
 
@@ -87,6 +95,11 @@ class Expression {
     this.#at++;
     return true;
   }
+}
+
+/** As an operand in a long expression, shells read such a word in different ways. */
+function isSyntax(word: string): boolean {
+  return isBinary(word) || UNARY.has(word) || ["!", "(", ")", "-a", "-o"].includes(word);
 }
 
 function or(a: Status, b: Status): Status {
