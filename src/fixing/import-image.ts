@@ -49,9 +49,10 @@ export async function importImage(
   options: ImportOptions,
 ): Promise<Imported> {
   using staging = store.beginObjects();
-  options.onProgress?.("reading layers");
   const { tree, layerOf } = await flattenLayers(source.layers, staging, {
     ...(options.signal === undefined ? {} : { signal: options.signal }),
+    onProgress: ({ layer, layers, entries }) =>
+      options.onProgress?.(`reading layer ${layer + 1} of ${layers}: ${entries} entries`),
   });
   const readObject: ReadObject = (digest) => staging.read(digest);
   options.onProgress?.("splitting into atoms");
