@@ -1,6 +1,7 @@
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { registerContainers } from "./cli/containers.ts";
 import { type Context, type GlobalOptions, makeContext } from "./cli/context.ts";
+import { describeFailure } from "./cli/failure.ts";
 import { registerFix } from "./cli/fix.ts";
 import { registerImages } from "./cli/images.ts";
 import { registerImport } from "./cli/import.ts";
@@ -16,18 +17,27 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => interruption.abort(new AtomfsError("interrupted", `Stopped by ${signal}`)));
 }
 
-function buildProgram(): Command {
+function buildProgram(wantsJson: boolean): Command {
   const program = new Command("atomfs")
     .description("Fix a system library once, in every container image that has it")
     .version(VERSION)
     .option("--root <directory>", "the store (default: $ATOMFS_ROOT or /var/lib/atomfs)")
     .option("--json", "answer as JSON; new fields may appear")
     .enablePositionalOptions()
-    .showHelpAfterError()
+    .showHelpAfterError("atomfs: hint: `atomfs help`, or `atomfs help COMMAND`")
+    .configureOutput({
+      outputError: (text, write) => {
+        if (!wantsJson) write(text.replace(/^error: /, "atomfs: "));
+      },
+    })
     .exitOverride();
   let made: Context | undefined;
+  let options: GlobalOptions = {};
+  program.hook("preAction", (_, command) => {
+    options = globalOptions(command);
+  });
   const context = (): Context => {
-    made ??= makeContext(program.opts<GlobalOptions>(), interruption.signal);
+    made ??= makeContext(options, interruption.signal);
     return made;
   };
   for (const register of [
@@ -39,21 +49,36 @@ function buildProgram(): Command {
   ]) {
     register(program, context);
   }
+  for (const command of program.commands) takeGlobalOptions(command);
   return program;
 }
 
+/** `atomfs images --json` is `atomfs --json images`. */
+function takeGlobalOptions(command: Command): void {
+  command.addOption(new Option("--root <directory>").hideHelp()).addOption(new Option("--json").hideHelp());
+  for (const each of command.commands) takeGlobalOptions(each);
+}
+
+/** What was said last counts. */
+function globalOptions(command: Command): GlobalOptions {
+  const before = command.parent === null ? {} : globalOptions(command.parent);
+  const { root, json } = command.opts<GlobalOptions>();
+  return { ...before, ...(root === undefined ? {} : { root }), ...(json === undefined ? {} : { json }) };
+}
+
 async function main(): Promise<void> {
-  const program = buildProgram();
+  // Also for what goes wrong before the options are understood.
+  const wantsJson = process.argv.includes("--json");
   try {
-    await program.parseAsync(process.argv);
+    await buildProgram(wantsJson).parseAsync(process.argv);
   } catch (error) {
-    if (error instanceof CommanderError) {
+    if (error instanceof CommanderError && (!wantsJson || error.exitCode === 0)) {
       process.exitCode = error.exitCode === 0 ? 0 : EXIT_CODES.usage;
       return;
     }
-    const shown = interruption.signal.aborted ? interruption.signal.reason : error;
-    new Output(program.opts<GlobalOptions>().json === true).error(shown);
-    process.exitCode = shown instanceof AtomfsError ? shown.exitCode : EXIT_CODES.failed;
+    const failure = describeFailure(interruption.signal.aborted ? interruption.signal.reason : error);
+    new Output(wantsJson).error(failure, error);
+    process.exitCode = failure.exitCode;
   }
 }
 

@@ -51,7 +51,7 @@ function stateOf(store: Store, trees: MoleculeTrees, container: EngineContainer,
 }
 
 async function listRows(context: Context, store: Store): Promise<Row[]> {
-  const podman = await openPodman(context);
+  const podman = await openPodman(context, { mustWork: true });
   return podman === undefined ? [] : rowsOf(store, await podman.listContainers({ signal: context.signal }));
 }
 
@@ -80,18 +80,14 @@ async function runRestart(context: Context, names: readonly string[], outdated: 
     throw new AtomfsError("usage", "Which containers?", { hints: ["atomfs restart --outdated, or names"] });
   }
   using store = openStore(context);
-  const podman = await openPodman(context);
+  const podman = await openPodman(context, { mustWork: true });
   if (podman === undefined)
     throw new AtomfsError("unsupported", "There is no engine to restart containers with");
   const rows = rowsOf(store, await podman.listContainers({ signal: context.signal }));
-  for (const name of names) {
-    if (!rows.some((row) => row.name === name || row.id.startsWith(name)))
-      throw new AtomfsError("not-found", `There is no container "${name}"`);
-  }
+  const named = new Set(names.map((name) => findContainer(rows, name)));
   const chosen = rows.filter(
     (row) =>
-      names.some((name) => row.name === name || row.id.startsWith(name)) ||
-      (outdated && (row.root === "outdated" || row.root === "unknown") && !row.isInfra),
+      named.has(row) || (outdated && (row.root === "outdated" || row.root === "unknown") && !row.isInfra),
   );
   const results: { name: string; id: string; milliseconds: number; error: string | undefined }[] = [];
   for (const { id, name } of chosen) {
@@ -115,6 +111,17 @@ async function runRestart(context: Context, names: readonly string[], outdated: 
           ]),
         ),
   );
+}
+
+/** A container by its name, else by its id or a prefix that no other has. */
+function findContainer(rows: readonly Row[], name: string): Row {
+  const byName = rows.find((row) => row.name === name);
+  if (byName !== undefined) return byName;
+  const byId = /^[0-9a-f]{3,64}$/.test(name) ? rows.filter((row) => row.id.startsWith(name)) : [];
+  const [only, another] = byId;
+  if (only === undefined) throw new AtomfsError("not-found", `There is no container "${name}"`);
+  if (another !== undefined) throw new AtomfsError("usage", `Several containers' ids begin with "${name}"`);
+  return only;
 }
 
 /** One that can't be restarted is reported and doesn't stop the others. */

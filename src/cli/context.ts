@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { AtomfsError } from "../core/errors.ts";
 import { PodmanEngine } from "../engines/podman/containers.ts";
 import { DEFAULT_ROOT_DIRECTORY } from "../mounts/molecule-mounts.ts";
@@ -9,7 +10,10 @@ export type GlobalOptions = { readonly root?: string; readonly json?: boolean };
 
 /** What every verb gets: where the store is, where to write, when to stop. */
 export type Context = {
+  /** Absolute: mounts and leases go by its spelling. */
   readonly root: string;
+  /** The directory whose etc/apt says which repositories there are and which keys may sign them. */
+  readonly aptRoot: string;
   readonly output: Output;
   readonly signal: AbortSignal;
   /** The command line, for the journal. */
@@ -20,14 +24,26 @@ export type Context = {
 
 export function makeContext(options: GlobalOptions, signal: AbortSignal): Context {
   return {
-    root: options.root ?? process.env["ATOMFS_ROOT"] ?? DEFAULT_ROOT_DIRECTORY,
+    root: resolve(options.root ?? environment("ATOMFS_ROOT") ?? DEFAULT_ROOT_DIRECTORY),
+    aptRoot: resolve(environment("ATOMFS_APT_ROOT") ?? "/"),
     output: new Output(options.json === true),
     signal,
-    commandLine: `atomfs ${process.argv.slice(2).join(" ")}`,
+    commandLine: ["atomfs", ...process.argv.slice(2)].map(quoted).join(" "),
     setExitCode: (code) => {
       process.exitCode = code;
     },
   };
+}
+
+/** An empty variable is as good as none. */
+function environment(name: string): string | undefined {
+  const value = process.env[name];
+  return value === "" ? undefined : value;
+}
+
+/** As a shell would want it. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 export function requireRoot(): void {
@@ -41,7 +57,10 @@ export function requireRoot(): void {
   );
 }
 
-export function openStore(context: Context, options: { readonly create?: boolean } = {}): Store {
+export function openStore(
+  context: Context,
+  options: { readonly create?: boolean; readonly damaged?: boolean } = {},
+): Store {
   requireRoot();
   if (!existsSync("/proc/self/mountinfo")) {
     throw new AtomfsError("unsupported", "There is no /proc here: AtomFS runs on Linux");
@@ -49,11 +68,23 @@ export function openStore(context: Context, options: { readonly create?: boolean
   return Store.open(context.root, options);
 }
 
-/** The machine's Podman, or undefined (with a line for people) if there is none. */
-export async function openPodman(context: Context): Promise<PodmanEngine | undefined> {
+/**
+ * The machine's Podman, or undefined (with a line for people) if there is none.
+ * @param options.mustWork an answer would be wrong if containers were left out: a Podman that is there but fails ends
+ * the command
+ */
+export async function openPodman(
+  context: Context,
+  options: { readonly mustWork: boolean },
+): Promise<PodmanEngine | undefined> {
   const podman = new PodmanEngine();
   const problem = await podman.describeUnavailable();
   if (problem === undefined) return podman;
+  if (options.mustWork && Bun.which("podman") !== null) {
+    throw new AtomfsError("unsupported", `Cannot ask for containers: ${problem}`, {
+      hints: ["does `podman info` work?"],
+    });
+  }
   context.output.say(`note: ${problem}`);
   return undefined;
 }

@@ -7,6 +7,7 @@ import { applyFix, revertFix } from "../fixing/apply.ts";
 import { type FixPlan, planFix, readPlan } from "../fixing/plan.ts";
 import { openRepositories } from "../fixing/repository.ts";
 import { verifyFix } from "../fixing/verify.ts";
+import { inScope } from "../molecules/fix-matching.ts";
 import type { Store } from "../store/store.ts";
 import { type Context, openPodman, openStore } from "./context.ts";
 import { planText, verificationText } from "./fix-text.ts";
@@ -37,32 +38,51 @@ export function registerFix(program: Command, context: () => Context): void {
       .command("plan")
       .description("print what a fix would do, and its id")
       .argument("<package>", "name[=version]"),
-  ).action((name: string, _options: ScopeOptions, command: Command) =>
-    runPlan(context(), name, command.optsWithGlobals<ScopeOptions>()),
-  );
-  fix
-    .command("apply")
-    .description("do exactly what a plan says")
+  ).action((name: string, options: ScopeOptions, command: Command) => {
+    const before = optionsBefore(command);
+    if (before.yes === true) throw misplaced("--yes", command);
+    return runPlan(context(), name, {
+      image: [...before.image, ...options.image],
+      exclude: [...before.exclude, ...options.exclude],
+    });
+  });
+  const plain = (name: string, description: string): Command =>
+    fix
+      .command(name)
+      .description(description)
+      .hook("preAction", (_, command) => refuseOptionsBefore(command));
+  plain("apply", "do exactly what a plan says")
     .argument("<plan>", "the plan's id")
     .action((id: string) => runApply(context(), id));
-  fix
-    .command("list")
-    .description("list the fixes of the store")
-    .action(() => runList(context()));
-  fix
-    .command("verify")
-    .description("prove from the host that a fix is live in every running container")
+  plain("list", "list the fixes of the store").action(() => runList(context()));
+  plain("verify", "prove from the host that a fix is live in every running container")
     .argument("[fix]", "the fix's id (default: all)")
     .action((id: string | undefined) => runVerify(context(), id));
-  fix
-    .command("revert")
-    .description("take a fix out: the molecules of before come back, bit for bit")
+  plain("revert", "take a fix out: the molecules of before come back, bit for bit")
     .argument("<fix>", "the fix's id")
     .action((id: string) => runRevert(context(), id));
 }
 
+/** Options between `fix` and the name of its step: commander gives them to `fix`. */
+function optionsBefore(step: Command): FixOptions {
+  return step.parent?.opts<FixOptions>() ?? { image: [], exclude: [] };
+}
+
+/** A scope that a step doesn't have must not be left out silently. */
+function refuseOptionsBefore(step: Command): void {
+  const { image, exclude, yes } = optionsBefore(step);
+  if (image.length > 0) throw misplaced("--image", step);
+  if (exclude.length > 0) throw misplaced("--exclude", step);
+  if (yes === true) throw misplaced("--yes", step);
+}
+
+function misplaced(option: string, step: Command): AtomfsError {
+  return new AtomfsError("usage", `\`fix ${step.name()}\` has no option ${option}`);
+}
+
 function makePlan(context: Context, store: Store, argument: string, options: ScopeOptions): Promise<FixPlan> {
-  const [name = "", version] = argument.split("=", 2);
+  const { name, version } = parsePackage(argument);
+  requireMatch(store, options.image);
   return planFix(
     {
       package: name,
@@ -74,6 +94,7 @@ function makePlan(context: Context, store: Store, argument: string, options: Sco
       store,
       openRepositories: (codename, architecture) =>
         openRepositories({
+          aptRoot: context.aptRoot,
           cacheDir: join(store.layout.cache, "apt"),
           codename,
           architecture,
@@ -86,10 +107,27 @@ function makePlan(context: Context, store: Store, argument: string, options: Sco
   );
 }
 
+function parsePackage(argument: string): { readonly name: string; readonly version: string | undefined } {
+  const [, name, version] = /^([^=\s]+)(?:=([^=\s]+))?$/.exec(argument) ?? [];
+  if (name !== undefined) return { name, version };
+  throw new AtomfsError("usage", `"${argument}" is not a package: want NAME or NAME=VERSION`);
+}
+
+/** A typing error in --image would look like a fix that nothing needs. */
+function requireMatch(store: Store, globs: readonly string[]): void {
+  const names = [...store.state.names.keys()];
+  for (const glob of globs) {
+    if (inScope({ images: [glob], exclude: [] }, names)) continue;
+    throw new AtomfsError("not-found", `No image has a name that matches "${glob}"`, {
+      hints: ["`atomfs images` lists the names"],
+    });
+  }
+}
+
 async function runFix(context: Context, argument: string, options: FixOptions): Promise<void> {
   using store = openStore(context);
   const plan = await makePlan(context, store, argument, options);
-  const podman = await openPodman(context);
+  const podman = await openPodman(context, { mustWork: false });
   const containers = podman === undefined ? [] : await podman.listContainers({ signal: context.signal });
   const applies = plan.images.some((image) => image.verdict === "apply");
   if (!context.output.json) context.output.say(planText(plan, containers));
@@ -154,7 +192,7 @@ function finish(
 async function runPlan(context: Context, argument: string, options: ScopeOptions): Promise<void> {
   using store = openStore(context);
   const plan = await makePlan(context, store, argument, options);
-  const podman = await openPodman(context);
+  const podman = await openPodman(context, { mustWork: false });
   const containers = podman === undefined ? [] : await podman.listContainers({ signal: context.signal });
   if (plan.images.some((image) => image.verdict === "blocked")) context.setExitCode(EXIT_CODES.blocked);
   context.output.answer(plan, () => planText(plan, containers));
@@ -163,7 +201,7 @@ async function runPlan(context: Context, argument: string, options: ScopeOptions
 async function runApply(context: Context, id: string): Promise<void> {
   using store = openStore(context);
   const plan = readPlan(store, id);
-  const podman = await openPodman(context);
+  const podman = await openPodman(context, { mustWork: false });
   const containers = podman === undefined ? [] : await podman.listContainers({ signal: context.signal });
   finish(context, plan, containers, applyAndDeploy(store, plan));
 }
@@ -197,7 +235,7 @@ async function runVerify(context: Context, id: string | undefined): Promise<void
       },
     );
   }
-  const podman = await openPodman(context);
+  const podman = await openPodman(context, { mustWork: true });
   const containers = podman === undefined ? [] : await podman.listContainers({ signal: context.signal });
   const answers = rules.map((rule) => verifyFix(store, rule, containers));
   if (answers.some((each) => !each.isFixed)) context.setExitCode(EXIT_CODES.blocked);

@@ -31,6 +31,9 @@ export function registerMaintenance(program: Command, context: () => Context): v
 
 function runDeploy(context: Context): void {
   using store = openStore(context);
+  using _lock = store.lock();
+  // A crash may have come between the journal and what runtimes read.
+  store.repairCurrent();
   const deployed = deployImages(store);
   context.output.answer(deployed, (all) =>
     all.map((each) => `${shortId(each.config)}  ${each.target}`).join("\n"),
@@ -46,15 +49,19 @@ function runUnmount(context: Context): void {
   context.output.answer(unmounted, (all) => `${all.length} molecule(s) unmounted`);
 }
 
-function runFsck(context: Context, options: { quick?: boolean; rebuildCatalog?: boolean }): void {
-  using store = openStore(context);
+async function runFsck(
+  context: Context,
+  options: { quick?: boolean; rebuildCatalog?: boolean },
+): Promise<void> {
+  using store = openStore(context, { damaged: true });
   if (options.rebuildCatalog === true) rebuildCatalog(store);
-  const report = checkStore(store, { readObjects: options.quick !== true, signal: context.signal });
+  const report = await checkStore(store, { readObjects: options.quick !== true, signal: context.signal });
   if (report.problems.length > 0) context.setExitCode(EXIT_CODES["bad-data"]);
   const { atoms, molecules, objects } = report.checked;
   context.output.answer(report, () =>
     [
       `${atoms} atoms, ${molecules} molecules, ${objects} objects checked`,
+      ...(report.repaired > 0 ? [`${report.repaired} file(s) in current/ repaired`] : []),
       ...report.problems,
       report.problems.length === 0 ? "clean" : `${report.problems.length} problem(s)`,
     ].join("\n"),

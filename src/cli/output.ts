@@ -36,19 +36,17 @@ export class Output {
     this.#hasProgress = false;
   }
 
-  error(error: unknown): void {
+  /** @param origin what was thrown, shown with ATOMFS_DEBUG */
+  error(failure: AtomfsError, origin: unknown): void {
     this.#endProgress();
-    const known = error instanceof AtomfsError ? error : undefined;
-    const message = error instanceof Error ? error.message : String(error);
-    if (this.json) {
-      const kind = known?.kind ?? "failed";
-      process.stderr.write(`${JSON.stringify({ error: { kind, message, hints: known?.hints ?? [] } })}\n`);
-      return;
+    const { kind, message, hints } = failure;
+    if (this.json) process.stderr.write(`${JSON.stringify({ error: { kind, message, hints } })}\n`);
+    else {
+      process.stderr.write(`atomfs: ${message}\n`);
+      for (const hint of hints) process.stderr.write(`atomfs: hint: ${hint}\n`);
     }
-    process.stderr.write(`atomfs: ${message}\n`);
-    for (const hint of known?.hints ?? []) process.stderr.write(`atomfs: hint: ${hint}\n`);
-    if (process.env["ATOMFS_DEBUG"] !== undefined && error instanceof Error)
-      process.stderr.write(`${error.stack}\n`);
+    if (process.env["ATOMFS_DEBUG"] !== undefined && !this.json && origin instanceof Error)
+      process.stderr.write(`${origin.stack}\n`);
   }
 
   /** @throws AtomfsError "usage" if there is nobody to ask */

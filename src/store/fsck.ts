@@ -1,15 +1,22 @@
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { lstatSync } from "node:fs";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Sha256, VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
 import type { Inode } from "../core/tree.ts";
 import { verityDigest } from "../core/verity.ts";
 import { objectsOf } from "../formats/erofs/reader.ts";
 import { readFileBounded } from "../sys/files.ts";
-import { namedThings } from "./reachable.ts";
+import { lockFile } from "../sys/lock.ts";
+import { FileMeasure } from "./measure.ts";
+import { MOLECULE_MAX_BYTES, namedThings } from "./reachable.ts";
+import type { ImageRecord } from "./records.ts";
+import { currentGeneration } from "./state.ts";
 import type { Store } from "./store.ts";
 
-const FILE_MAX_BYTES = Number.MAX_SAFE_INTEGER;
+const DOCUMENT_MAX_BYTES = 64 * 1024 * 1024;
+/** Signals are only seen between turns of the event loop. */
+const TURN_MS = 50;
 
 export type FsckReport = {
   readonly problems: readonly string[];
@@ -18,83 +25,150 @@ export type FsckReport = {
   readonly repaired: number;
 };
 
+export type FsckOptions = {
+  /** Also measure every object: reads the whole store. Else only their sizes are looked at. */
+  readonly readObjects: boolean;
+  readonly signal?: AbortSignal;
+};
+
+/** Who needs an object, and how large it must be if that is known. */
+type Need = { readonly user: string; readonly size: number | undefined };
+
 /**
  * Checks that all the journal names is there and is what its name says. Opening the store has checked the journal.
- * @param options.readObjects also measure every object: reads the whole store
+ * Others may add to the store meanwhile; gc waits.
+ * @throws AtomfsError "interrupted"
  */
-export function checkStore(
-  store: Store,
-  options: { readonly readObjects: boolean; readonly signal?: AbortSignal },
-): FsckReport {
-  using _lock = store.lock();
+export async function checkStore(store: Store, options: FsckOptions): Promise<FsckReport> {
+  using _adder = lockFile(store.layout.gcLock, "shared", { wait: true });
+  store.refresh();
   const problems: string[] = [];
-  const needed = new Map<VerityDigest, string>();
-  const attempt = (what: string, check: () => void): void => {
-    options.signal?.throwIfAborted();
+  const needed = new Map<VerityDigest, Need>();
+  const pause = pauser(options.signal);
+  const attempt = async (what: string, check: () => void | Promise<void>): Promise<void> => {
+    await pause();
     try {
-      check();
+      await check();
     } catch (error) {
-      problems.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+      if (error instanceof AtomfsError && error.kind === "interrupted") throw error;
+      problems.push(`${what}: ${reasonOf(error)}`);
     }
   };
-  const { images, atoms, molecules } = namedThings(store);
-  for (const id of atoms) attempt(`atom ${id}`, () => checkAtom(store, id, needed));
-  for (const id of molecules) attempt(`molecule ${id}`, () => checkMolecule(store, id, needed));
-  for (const config of images) attempt(`image ${config}`, () => checkImageDocuments(store, config));
-  for (const [digest, user] of needed)
-    attempt(`object ${digest} of ${user}`, () => checkObject(store, digest, options.readObjects));
-  for (const config of images) {
-    if (!store.catalog.hasImage(config))
-      problems.push(`the catalog lacks image ${config}: run \`atomfs fsck --rebuild-catalog\``);
+  const { state } = store;
+  const { atoms, molecules } = namedThings(store);
+  for (const id of atoms) await attempt(`atom ${id}`, () => checkAtom(store, id, needed));
+  for (const id of molecules) await attempt(`molecule ${id}`, () => checkMolecule(store, id, needed));
+  for (const image of state.images.values()) {
+    await attempt(`image ${image.config}`, () => checkDocuments(store, image));
+    await attempt(`image ${image.config}`, () => checkCatalog(store, image));
+    if (currentGeneration(state, image.config) === undefined)
+      problems.push(`image ${image.config}: it has no molecule`);
+  }
+  for (const [digest, need] of needed) {
+    await attempt(`object ${digest} of ${need.user}`, () =>
+      checkObject(store.layout.object(digest), digest, need, options.readObjects, pause),
+    );
   }
   const checked = { atoms: atoms.size, molecules: molecules.size, objects: needed.size };
+  using _lock = store.lock();
   return { problems, checked, repaired: store.repairCurrent() };
 }
 
-function checkAtom(store: Store, id: Sha256, needed: Map<VerityDigest, string>): void {
+type Pause = () => Promise<void>;
+
+function pauser(signal: AbortSignal | undefined): Pause {
+  let last = performance.now();
+  return async () => {
+    if (performance.now() - last >= TURN_MS) {
+      await nextTurn();
+      last = performance.now();
+    }
+    if (signal?.aborted === true) throw new AtomfsError("interrupted", "Interrupted while checking");
+  };
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof Error && "code" in error && error.code === "ENOENT") return "it is missing";
+  return error instanceof Error ? error.message : String(error);
+}
+
+function checkAtom(store: Store, id: Sha256, needed: Map<VerityDigest, Need>): void {
   const atom = store.readAtom(id);
   const note = (inode: Inode): void => {
-    if (inode.type === "file" && inode.content.kind === "object")
-      needed.set(inode.content.digest, `atom ${id.slice(0, 12)}`);
+    if (inode.type !== "file" || inode.content.kind !== "object") return;
+    const { digest, size } = inode.content;
+    const known = needed.get(digest)?.size;
+    if (known !== undefined && known !== size)
+      throw new AtomfsError("bad-data", `it says that object ${digest} has ${size} bytes, others ${known}`);
+    needed.set(digest, { user: `atom ${id.slice(0, 12)}`, size });
   };
   for (const { inode } of [...atom.entries, ...atom.control]) note(inode);
 }
 
-function checkMolecule(store: Store, id: VerityDigest, needed: Map<VerityDigest, string>): void {
-  const bytes = readFileBounded(store.layout.molecule(id), FILE_MAX_BYTES);
+function checkMolecule(store: Store, id: VerityDigest, needed: Map<VerityDigest, Need>): void {
+  const bytes = readFileBounded(store.layout.molecule(id), MOLECULE_MAX_BYTES);
   if (verityDigest(bytes) !== id) throw new AtomfsError("bad-data", "its bytes have another digest");
-  for (const digest of objectsOf(bytes)) needed.set(digest, `molecule ${id.slice(0, 12)}`);
+  for (const digest of objectsOf(bytes)) {
+    if (!needed.has(digest)) needed.set(digest, { user: `molecule ${id.slice(0, 12)}`, size: undefined });
+  }
 }
 
-function checkImageDocuments(store: Store, config: Sha256): void {
-  const image = store.state.images.get(config);
-  for (const [path, digest] of [
-    [store.layout.imageConfig(config), config],
-    [store.layout.imageManifest(config), image?.manifest],
+function checkDocuments(store: Store, image: ImageRecord): void {
+  for (const [what, path, digest] of [
+    ["config", store.layout.imageConfig(image.config), image.config],
+    ["manifest", store.layout.imageManifest(image.config), image.manifest],
   ] as const) {
-    const bytes = readFileBounded(path, FILE_MAX_BYTES);
+    const bytes = readFileBounded(path, DOCUMENT_MAX_BYTES);
     if (createHash("sha256").update(bytes).digest("hex") !== digest)
-      throw new AtomfsError("bad-data", `${path} is damaged`);
+      throw new AtomfsError("bad-data", `its ${what} is damaged`);
   }
 }
 
-function checkObject(store: Store, digest: VerityDigest, readIt: boolean): void {
-  const path = store.layout.object(digest);
-  if (!existsSync(path)) throw new AtomfsError("bad-data", "it is missing");
-  if (readIt && verityDigest(readFileBounded(path, FILE_MAX_BYTES)) !== digest) {
-    throw new AtomfsError("bad-data", "its bytes have another digest");
+function checkCatalog(store: Store, image: ImageRecord): void {
+  const key = (row: { name: string; architecture: string; version: string; atom: string }): string =>
+    `${row.name}:${row.architecture} ${row.version} ${row.atom}`;
+  const wanted = store.packagesIn(image).map(key).sort();
+  const found = store.catalog.packagesOfImage(image.config).map(key).sort();
+  if (wanted.join("\n") === found.join("\n") && store.catalog.images().has(image.config)) return;
+  throw new AtomfsError("bad-data", "the catalog says something else: run `atomfs fsck --rebuild-catalog`");
+}
+
+async function checkObject(
+  path: string,
+  digest: VerityDigest,
+  need: Need,
+  readIt: boolean,
+  pause: Pause,
+): Promise<void> {
+  const stat = lstatSync(path);
+  if (!stat.isFile()) throw new AtomfsError("bad-data", "it is not a regular file");
+  if (need.size !== undefined && stat.size !== need.size)
+    throw new AtomfsError("bad-data", `it has ${stat.size} bytes, want ${need.size}`);
+  if (!readIt) return;
+  using measure = new FileMeasure(path);
+  for (;;) {
+    const found = measure.next();
+    if (found === digest) return;
+    if (found !== undefined) throw new AtomfsError("bad-data", "its bytes have another digest");
+    await pause();
   }
 }
 
-/** Makes the catalog again from the atoms. */
+/**
+ * Makes the catalog again from the atoms. An image whose atoms are damaged is left out: `checkStore` names it.
+ * @returns how many images it has
+ */
 export function rebuildCatalog(store: Store): number {
   using _lock = store.lock();
+  store.catalog.clear();
+  let indexed = 0;
   for (const image of store.state.images.values()) {
-    const packages = image.atoms.flatMap((id) => {
-      const { origin } = store.readAtom(id);
-      return origin.kind === "installed" ? [{ ...origin.package, atom: id }] : [];
-    });
-    store.catalog.setImage(image.config, packages);
+    try {
+      store.catalog.setImage(image.config, store.packagesIn(image));
+      indexed += 1;
+    } catch (error) {
+      if (!(error instanceof AtomfsError)) throw error;
+    }
   }
-  return store.state.images.size;
+  return indexed;
 }

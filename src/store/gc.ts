@@ -1,9 +1,9 @@
-import { readdirSync, rmSync, statSync } from "node:fs";
+import { lstatSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { VerityDigest } from "../core/digest.ts";
 import { lockFile } from "../sys/lock.ts";
 import { objectName } from "./layout.ts";
-import { findReachable } from "./reachable.ts";
+import { findReachable, type Reachable, validPlans } from "./reachable.ts";
 import type { Store } from "./store.ts";
 
 export type Garbage = { readonly paths: readonly string[]; readonly bytes: number };
@@ -20,34 +20,56 @@ export function collectGarbage(
 ): Garbage {
   using _adders = lockFile(store.layout.gcLock, "exclusive", { wait: true });
   using _lock = store.lock();
-  const paths = findGarbage(store, inUse);
+  const reachable = findReachable(store, inUse);
+  const paths = findGarbage(store, reachable);
   const bytes = paths.reduce((sum, path) => sum + sizeOf(path), 0);
-  if (!options.dryRun) for (const path of paths) rmSync(path, { recursive: true, force: true });
+  if (!options.dryRun) {
+    for (const path of paths) rmSync(path, { recursive: true, force: true });
+    for (const config of store.catalog.images())
+      if (!reachable.images.has(config)) store.catalog.removeImage(config);
+  }
   return { paths, bytes };
 }
 
-function findGarbage(store: Store, inUse: ReadonlySet<VerityDigest>): string[] {
+function findGarbage(store: Store, reachable: Reachable): string[] {
   const { layout } = store;
-  const reachable = findReachable(store, inUse);
   const garbage: string[] = [];
   const sweep = (directory: string, keep: (name: string) => boolean): void => {
     for (const name of readdirSync(directory)) if (!keep(name)) garbage.push(join(directory, name));
   };
   const objects = new Set([...reachable.objects].map(objectName));
+  sweep(layout.objects, (name) => lstatSync(join(layout.objects, name)).isDirectory());
   for (const folder of readdirSync(layout.objects)) {
-    sweep(join(layout.objects, folder), (name) => objects.has(`${folder}/${name}`));
+    if (lstatSync(join(layout.objects, folder)).isDirectory())
+      sweep(join(layout.objects, folder), (name) => objects.has(`${folder}/${name}`));
   }
-  sweep(layout.molecules, (name) => reachable.molecules.has(name.replace(/\.erofs$/, "") as VerityDigest));
-  sweep(layout.trees, (name) => reachable.molecules.has(name as VerityDigest));
-  sweep(layout.atoms, (name) => reachable.atoms.has(name as never));
-  sweep(layout.images, (name) => reachable.images.has(name.replace(/\.(config|manifest)$/, "") as never));
+  const has = (known: ReadonlySet<string>, suffix: RegExp): ((name: string) => boolean) => {
+    return (name) => known.has(name.replace(suffix, ""));
+  };
+  sweep(layout.molecules, has(reachable.molecules, /\.erofs$/));
+  sweep(layout.trees, has(reachable.molecules, /$/));
+  sweep(layout.atoms, has(reachable.atoms, /$/));
+  sweep(layout.images, has(reachable.images, /\.(config|manifest)$/));
+  const plans = validPlans(store);
+  sweep(layout.plans, (name) => plans.has(name));
   // Nobody adds now, so whatever is half-written was left by a crash.
   sweep(layout.tmp, () => false);
+  for (const directory of [layout.cache, layout.imageStore]) garbage.push(...abandonedIn(directory));
   return garbage;
 }
 
+/** How `writeAtomic` and the image store name what is not finished, where that lies beside its target. */
+const UNFINISHED = /^\..+\.\d+\.\d+$|\.\d+\.new$/;
+
+function abandonedIn(directory: string): string[] {
+  return readdirSync(directory, { withFileTypes: true, recursive: true })
+    .filter((entry) => !entry.isDirectory() && UNFINISHED.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** Bytes that are freed: a file with another name, in an engine's layer, stays. */
 function sizeOf(path: string): number {
-  const stat = statSync(path);
-  if (!stat.isDirectory()) return stat.size;
+  const stat = lstatSync(path);
+  if (!stat.isDirectory()) return stat.nlink > 1 ? 0 : stat.size;
   return readdirSync(path).reduce((sum, name) => sum + sizeOf(join(path, name)), 0);
 }

@@ -24,7 +24,7 @@ const OBJECT_MODE = 0o400;
 
 /**
  * Takes file contents into a folder of its own under tmp/. Nothing is visible in objects/ until `publish`, which
- * renames all of them and then syncs the filesystem once: an fsync each would take a minute for a large image.
+ * syncs the filesystem as a whole: an fsync each would take a minute for a large image.
  * Left without `publish`, everything taken is removed. Until disposed it keeps `gc` away: what it relies on may not be
  * named by anything yet.
  */
@@ -34,6 +34,8 @@ export class ObjectStaging implements ContentSink, Disposable {
   readonly #gcLock: Disposable;
   readonly #staged = new Map<VerityDigest, string>();
   #count = 0;
+  /** Objects that others put there: perhaps a command that was killed before it could make them durable. */
+  #reliesOnOthers = false;
   /** Bytes of the objects that the store did not have yet. */
   newBytes = 0;
   /** Bytes of the objects that the store had already, or that came twice. */
@@ -41,9 +43,11 @@ export class ObjectStaging implements ContentSink, Disposable {
 
   constructor(layout: StoreLayout) {
     this.#layout = layout;
-    this.#gcLock = lockFile(layout.gcLock, "shared", { wait: true });
+    using stack = new DisposableStack();
+    this.#gcLock = stack.use(lockFile(layout.gcLock, "shared", { wait: true }));
     this.#directory = join(layout.tmp, `objects-${process.pid}-${crypto.randomUUID()}`);
     mkdirSync(this.#directory, { mode: 0o700 });
+    stack.move();
   }
 
   async put(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>, size: number): Promise<FileContent> {
@@ -53,6 +57,7 @@ export class ObjectStaging implements ContentSink, Disposable {
     let writer: StreamedObject | undefined;
     try {
       for await (const chunk of chunks) {
+        if (chunk.length === 0) continue;
         held += chunk.length;
         if (held > size) break;
         if (writer !== undefined) writer.write(chunk);
@@ -96,7 +101,10 @@ export class ObjectStaging implements ContentSink, Disposable {
   }
 
   #has(digest: VerityDigest): boolean {
-    return this.#staged.has(digest) || existsSync(this.#layout.object(digest));
+    if (this.#staged.has(digest)) return true;
+    if (!existsSync(this.#layout.object(digest))) return false;
+    this.#reliesOnOthers = true;
+    return true;
   }
 
   #keep(digest: VerityDigest, path: string, size: number): FileContent {
@@ -115,8 +123,13 @@ export class ObjectStaging implements ContentSink, Disposable {
     return readFileSync(this.#staged.get(digest) ?? this.#layout.object(digest));
   }
 
-  /** After it returns the objects survive a power loss; only then may anything name them. */
+  /**
+   * After it returns the objects survive a power loss; only then may anything name them. Bytes become durable before
+   * their names appear: an object that is in objects/ is whole, also after a power loss in the middle of this.
+   */
   publish(): void {
+    if (this.#staged.size === 0 && !this.#reliesOnOthers) return;
+    if (this.#staged.size > 0) syncFilesystem(this.#layout.root);
     const folders = new Set<string>();
     for (const [digest, path] of this.#staged) {
       const target = this.#layout.object(digest);
@@ -125,8 +138,9 @@ export class ObjectStaging implements ContentSink, Disposable {
       folders.add(folder);
       renameSync(path, target);
     }
-    if (this.#staged.size > 0) syncFilesystem(this.#layout.root);
+    syncFilesystem(this.#layout.root);
     this.#staged.clear();
+    this.#reliesOnOthers = false;
   }
 
   [Symbol.dispose](): void {

@@ -1,12 +1,14 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Sha256, VerityDigest } from "../core/digest.ts";
+import { AtomfsError } from "../core/errors.ts";
 import type { Inode } from "../core/tree.ts";
 import { objectsOf } from "../formats/erofs/reader.ts";
 import { readFileBounded } from "../sys/files.ts";
 import type { Store } from "./store.ts";
 
-const MOLECULE_MAX_BYTES = 1 << 30;
+export const MOLECULE_MAX_BYTES: number = 1 << 30;
+const PLAN_MAX_BYTES = 256 * 1024 * 1024;
 
 /** Everything in the store that something needs. */
 export type Reachable = {
@@ -16,26 +18,42 @@ export type Reachable = {
   readonly objects: ReadonlySet<VerityDigest>;
 };
 
-type ValidPlan = {
-  readonly rules: readonly { replacements: readonly { atom: Sha256 }[] }[];
-  readonly images: readonly { molecule: VerityDigest }[];
+/** What of a fix plan's file says which parts of the store it needs. */
+type PlanNeeds = {
+  readonly sequence: number;
+  readonly rules: readonly { readonly replacements: readonly { readonly atom: Sha256 }[] }[];
+  readonly images: readonly { readonly molecule: VerityDigest }[];
 };
 
-/** Plans that could still be applied: those made at the journal's newest record. */
-function validPlans(store: Store): ValidPlan[] {
-  return readdirSync(store.layout.plans)
-    .filter((name) => name.endsWith(".json"))
-    .map(
-      (name) =>
-        JSON.parse(readFileSync(join(store.layout.plans, name), "utf8")) as ValidPlan & { sequence: number },
-    )
-    .filter((plan) => plan.sequence === store.state.sequence);
+/** Plans that could still be applied, those made at the journal's newest record, by file name. */
+export function validPlans(store: Store): Map<string, PlanNeeds> {
+  const valid = new Map<string, PlanNeeds>();
+  for (const name of readdirSync(store.layout.plans)) {
+    const plan = readPlan(join(store.layout.plans, name));
+    if (plan?.sequence === store.state.sequence) valid.set(name, plan);
+  }
+  return valid;
+}
+
+/** undefined for what is no plan. */
+function readPlan(path: string): PlanNeeds | undefined {
+  try {
+    const plan = JSON.parse(
+      readFileBounded(path, PLAN_MAX_BYTES).toString("utf8"),
+    ) as Partial<PlanNeeds> | null;
+    const { sequence, rules, images } = plan ?? {};
+    if (sequence === undefined || !Array.isArray(rules) || !Array.isArray(images)) return undefined;
+    return rules.every((rule) => Array.isArray(rule?.replacements)) ? { sequence, rules, images } : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof AtomfsError) return undefined;
+    throw error;
+  }
 }
 
 /** Molecules and atoms that the journal or a plan that could still be applied names. */
 export function namedThings(store: Store): Pick<Reachable, "images" | "atoms" | "molecules"> {
   const { state } = store;
-  const plans = validPlans(store);
+  const plans = [...validPlans(store).values()];
   const atoms = new Set<Sha256>([...state.images.values()].flatMap((image) => image.atoms));
   for (const rule of [...state.fixes.values(), ...plans.flatMap((plan) => plan.rules)]) {
     for (const replacement of rule.replacements) atoms.add(replacement.atom);

@@ -1,5 +1,6 @@
 import type { Sha256, VerityDigest } from "../core/digest.ts";
 import { AtomfsError, assertNever } from "../core/errors.ts";
+import { normalizeImageName } from "../formats/oci/reference.ts";
 import type { FixRule, Generation, ImageRecord, JournalRecord, Operation } from "./records.ts";
 
 /** What all records of the journal together say. */
@@ -28,31 +29,38 @@ type MutableState = {
   generations: Map<Sha256, readonly (Generation & { readonly time: string })[]>;
 };
 
+/** Each operation must fit the state: one that doesn't would be read in two ways by two readers. */
 function applyOperation(state: MutableState, operation: Operation, time: string): void {
   switch (operation.op) {
     case "image-added":
+      require(!state.images.has(operation.image.config), `image ${operation.image.config} is there already`);
       state.images.set(operation.image.config, operation.image);
       return;
     case "image-removed":
-      state.images.delete(operation.config);
+      require(state.images.delete(operation.config), `there is no image ${operation.config}`);
       state.generations.delete(operation.config);
       for (const [name, config] of state.names) if (config === operation.config) state.names.delete(name);
       return;
     case "name-set":
+      require(state.images.has(operation.config), `there is no image ${operation.config}`);
       state.names.set(operation.name, operation.config);
       return;
     case "name-removed":
-      state.names.delete(operation.name);
+      require(state.names.delete(operation.name), `there is no name ${operation.name}`);
       return;
     case "fix-added":
+      require(!state.fixes.has(operation.fix.id), `fix ${operation.fix.id} is there already`);
       state.fixes.set(operation.fix.id, { ...operation.fix, addedAt: time });
       return;
     case "fix-removed":
-      state.fixes.delete(operation.id);
+      require(state.fixes.delete(operation.id), `there is no fix ${operation.id}`);
       return;
     case "generation": {
       const { generation } = operation;
+      require(state.images.has(generation.config), `there is no image ${generation.config}`);
       const earlier = state.generations.get(generation.config) ?? [];
+      const next = (earlier.at(-1)?.number ?? 0) + 1;
+      require(generation.number === next, `generation ${generation.number} comes where ${next} should`);
       state.generations.set(generation.config, [...earlier, { ...generation, time }]);
       return;
     }
@@ -61,7 +69,14 @@ function applyOperation(state: MutableState, operation: Operation, time: string)
   }
 }
 
-/** The state after one more record. @throws AtomfsError "bad-data" if the record isn't the next one */
+function require(condition: boolean, otherwise: string): void {
+  if (!condition) throw new AtomfsError("bad-data", otherwise);
+}
+
+/**
+ * The state after one more record, all of it or nothing.
+ * @throws AtomfsError "bad-data" if the record isn't the next one or an operation does not fit the state
+ */
 export function applyRecord(state: State, record: JournalRecord): State {
   if (record.sequence !== state.sequence + 1) {
     throw new AtomfsError("bad-data", `Journal record ${record.sequence} follows ${state.sequence}`, {
@@ -74,7 +89,15 @@ export function applyRecord(state: State, record: JournalRecord): State {
     fixes: new Map(state.fixes),
     generations: new Map(state.generations),
   };
-  for (const operation of record.operations) applyOperation(next, operation, record.time);
+  try {
+    for (const operation of record.operations) applyOperation(next, operation, record.time);
+  } catch (error) {
+    if (!(error instanceof AtomfsError)) throw error;
+    throw new AtomfsError("bad-data", `Journal record ${record.sequence} does not fit: ${error.message}`, {
+      cause: error,
+      hints: ["restore the store's journal folder from a backup; nothing was changed"],
+    });
+  }
   return { sequence: record.sequence, ...next };
 }
 
@@ -114,10 +137,12 @@ export function storedMolecule(
     ?.molecule;
 }
 
-/** An image by a name, by its id or a prefix of the id (12 digits or more). @throws AtomfsError "not-found" */
+/**
+ * An image by a name ("web", "localhost/web:latest"), by its id or a prefix of the id (12 digits or more).
+ * @throws AtomfsError "not-found", also for a prefix that several images share
+ */
 export function findImage(state: State, reference: string): ImageRecord {
-  const byName = state.names.get(reference) ?? state.names.get(`localhost/${reference}`);
-  const config = byName ?? matchId(state, reference.replace(/^sha256:/, ""));
+  const config = byName(state, reference) ?? matchId(state, reference.replace(/^sha256:/, ""));
   const image = config === undefined ? undefined : state.images.get(config);
   if (image === undefined) {
     throw new AtomfsError("not-found", `No image "${reference}" in the store`, {
@@ -125,6 +150,15 @@ export function findImage(state: State, reference: string): ImageRecord {
     });
   }
   return image;
+}
+
+function byName(state: State, reference: string): Sha256 | undefined {
+  try {
+    return state.names.get(normalizeImageName(reference));
+  } catch (error) {
+    if (error instanceof AtomfsError) return undefined;
+    throw error;
+  }
 }
 
 function matchId(state: State, prefix: string): Sha256 | undefined {

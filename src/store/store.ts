@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseVerityDigest, type Sha256, type VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
@@ -8,25 +8,16 @@ import type { Atom } from "../formats/atom/atom.ts";
 import { decodeAtom, encodeAtom } from "../formats/atom/codec.ts";
 import { readFileBounded, writeAtomic } from "../sys/files.ts";
 import { lockFile } from "../sys/lock.ts";
-import { Catalog } from "./catalog.ts";
-import { appendRecord, readJournal } from "./journal.ts";
-import { STORE_DIRECTORIES, type StoreLayout, storeLayout } from "./layout.ts";
+import { Catalog, type IndexedPackage } from "./catalog.ts";
+import { appendRecord, nextRecord, readJournal } from "./journal.ts";
+import { type StoreLayout, storeLayout } from "./layout.ts";
+import { checkMeta, createStore } from "./meta.ts";
 import { ObjectStaging } from "./objects.ts";
-import type { Generation, Operation } from "./records.ts";
+import type { Generation, ImageRecord, Operation } from "./records.ts";
 import { applyRecord, currentGeneration, replay, type State } from "./state.ts";
 
-const FORMAT_VERSION = 1;
 const ATOM_MAX_BYTES = 512 * 1024 * 1024;
-
-/** Unknown `incompatible` features: refuse. Unknown `readOnlyCompatible`: read only. Unknown `compatible`: go on. */
-type Meta = {
-  readonly version: number;
-  readonly compatible: readonly string[];
-  readonly readOnlyCompatible: readonly string[];
-  readonly incompatible: readonly string[];
-};
-
-const OWN_META: Meta = { version: FORMAT_VERSION, compatible: [], readOnlyCompatible: [], incompatible: [] };
+const MOLECULE_MAX_BYTES = 1024 * 1024 * 1024;
 
 /** Implements docs/formats/store.md. Reading needs no lock; every change is one `transact`. */
 export class Store implements Disposable {
@@ -35,15 +26,24 @@ export class Store implements Disposable {
   #journal: ReturnType<typeof readJournal>;
   #state: State;
 
+  #lock: Disposable | undefined;
+  #lockDepth = 0;
+
   private constructor(layout: StoreLayout) {
     this.layout = layout;
     this.#journal = readJournal(layout.journal);
     this.#state = replay(this.#journal.records);
-    this.catalog = new Catalog(layout.catalog);
+    this.catalog = new Catalog(layout.catalog, (config) => this.#state.images.has(config));
   }
 
-  /** Opens the store at `root`; makes an empty one if there is none and `create` is set. */
-  static open(root: string, options: { readonly create?: boolean } = {}): Store {
+  /**
+   * Opens the store at `root`; makes an empty one if there is none and `create` is set.
+   * @param options.damaged open it also if images can't be indexed because their atoms are damaged: for fsck only,
+   * a fix would leave those images out
+   * @throws AtomfsError "not-found", "unsupported" (of another version), "bad-data" (damaged), "usage" (`root` is
+   * something else)
+   */
+  static open(root: string, options: { readonly create?: boolean; readonly damaged?: boolean } = {}): Store {
     const layout = storeLayout(root);
     if (!existsSync(layout.meta)) {
       if (options.create !== true) {
@@ -54,7 +54,32 @@ export class Store implements Disposable {
       createStore(layout);
     }
     checkMeta(layout);
-    return new Store(layout);
+    using stack = new DisposableStack();
+    const store = stack.use(new Store(layout));
+    store.#indexMissingImages(options.damaged === true);
+    stack.move();
+    return store;
+  }
+
+  /** The catalog may be new, lost or of an older version. */
+  #indexMissingImages(tolerant: boolean): void {
+    const indexed = this.catalog.images();
+    for (const image of this.#state.images.values()) {
+      if (indexed.has(image.config)) continue;
+      try {
+        this.catalog.setImage(image.config, this.packagesIn(image));
+      } catch (error) {
+        if (!tolerant || !(error instanceof AtomfsError)) throw error;
+      }
+    }
+  }
+
+  /** What the catalog must say of an image, read from its atoms. */
+  packagesIn(image: ImageRecord): IndexedPackage[] {
+    return image.atoms.flatMap((id) => {
+      const { origin } = this.readAtom(id);
+      return origin.kind === "installed" ? [{ ...origin.package, atom: id }] : [];
+    });
   }
 
   get state(): State {
@@ -79,13 +104,15 @@ export class Store implements Disposable {
   /** Idempotent. Every object that the atom names must have been published. */
   putAtom(atom: Atom): Sha256 {
     const bytes = encodeAtom(atom);
+    if (bytes.length > ATOM_MAX_BYTES)
+      throw new AtomfsError("unsupported", "A layer or package has too many files for one atom");
     const id = createHash("sha256").update(bytes).digest("hex") as Sha256;
     if (!existsSync(this.layout.atom(id))) this.#write(this.layout.atom(id), bytes, 0o400);
     return id;
   }
 
   readAtom(id: Sha256): Atom {
-    const bytes = readFileBounded(this.layout.atom(id), ATOM_MAX_BYTES);
+    const bytes = readStored(this.layout.atom(id), `atom ${id}`, ATOM_MAX_BYTES);
     if (createHash("sha256").update(bytes).digest("hex") !== id) {
       throw new AtomfsError("bad-data", `Atom ${id} is not what was written`, {
         hints: ["run `atomfs fsck`"],
@@ -94,13 +121,18 @@ export class Store implements Disposable {
     return decodeAtom(bytes);
   }
 
+  /** An image that the journal has keeps its documents: another manifest may lead to the same config. */
   putImageDocuments(config: Sha256, configBytes: Uint8Array, manifestBytes: Uint8Array): void {
+    using _lock = this.lock();
+    if (this.#state.images.has(config)) return;
     this.#write(this.layout.imageConfig(config), configBytes, 0o400);
     this.#write(this.layout.imageManifest(config), manifestBytes, 0o400);
   }
 
   /** Idempotent. @returns the molecule's name, the fs-verity digest of the bytes */
   putMolecule(erofs: Uint8Array): VerityDigest {
+    if (erofs.length > MOLECULE_MAX_BYTES)
+      throw new AtomfsError("unsupported", "An image has too many files for one molecule");
     const digest = verityDigest(erofs);
     if (!existsSync(this.layout.molecule(digest))) this.#write(this.layout.molecule(digest), erofs, 0o400);
     return digest;
@@ -122,11 +154,26 @@ export class Store implements Disposable {
     writeAtomic(path, bytes, { mode, temporaryDirectory: this.layout.tmp });
   }
 
-  /** Takes the store for changes until disposed, and sees what others changed before. Waits for others to finish. */
+  /**
+   * Takes the store for changes until disposed, and sees what others changed before. Waits for others to finish.
+   * Whoever holds it may take it again. Anyone who also needs the gc lock (`beginObjects`) takes that one first.
+   * @throws AtomfsError "stale" if another command does not let go of it
+   */
   lock(): Disposable {
-    const lock = lockFile(this.layout.lock, "exclusive", { wait: true });
-    this.refresh();
-    return lock;
+    if (this.#lockDepth === 0) {
+      using stack = new DisposableStack();
+      const lock = stack.use(lockFile(this.layout.lock, "exclusive", { wait: true }));
+      this.refresh();
+      this.#lock = lock;
+      stack.move();
+    }
+    this.#lockDepth += 1;
+    return {
+      [Symbol.dispose]: (): void => {
+        this.#lockDepth -= 1;
+        if (this.#lockDepth === 0) this.#lock?.[Symbol.dispose]();
+      },
+    };
   }
 
   /** Reads what other processes have added to the journal. */
@@ -136,15 +183,18 @@ export class Store implements Disposable {
   }
 
   /**
-   * Makes the operations true, all or none. Call it while holding `lock`. What they name must be in the store.
+   * Makes the operations true, all or none. What they name must be in the store. Only while holding `lock`.
    * `current/` follows the journal; where a crash came between, the next `transact` or `repairCurrent` mends it.
+   * @throws AtomfsError "bad-data" if the operations do not fit the state; nothing is written then
    */
   transact(command: string, time: Date, operations: readonly Operation[]): State {
-    if (operations.length === 0) return this.#state;
-    const entry = { time: time.toISOString(), command, operations };
-    const { journal, record } = appendRecord(this.layout, this.#journal, entry);
-    this.#journal = journal;
-    this.#state = applyRecord(this.#state, record);
+    if (this.#lockDepth === 0) throw new TypeError("A transaction needs the store's lock");
+    if (operations.length > 0) {
+      const record = nextRecord(this.#journal, { time: time.toISOString(), command, operations });
+      const state = applyRecord(this.#state, record);
+      this.#journal = appendRecord(this.layout, this.#journal, record);
+      this.#state = state;
+    }
     this.repairCurrent();
     return this.#state;
   }
@@ -155,7 +205,7 @@ export class Store implements Disposable {
     const known = new Set<string>(this.#state.images.keys());
     for (const name of readdirSync(this.layout.current)) {
       if (known.has(name)) continue;
-      rmSync(join(this.layout.current, name));
+      rmSync(join(this.layout.current, name), { recursive: true });
       wrong += 1;
     }
     for (const config of this.#state.images.keys()) {
@@ -190,32 +240,10 @@ export function parseCurrent(text: string): VerityDigest {
   return parseVerityDigest(text.slice(0, 64));
 }
 
-function createStore(layout: StoreLayout): void {
-  mkdirSync(layout.root, { recursive: true, mode: 0o700 });
-  for (const name of STORE_DIRECTORIES) mkdirSync(join(layout.root, name), { recursive: true, mode: 0o700 });
-  writeAtomic(layout.meta, Buffer.from(`${JSON.stringify(OWN_META)}\n`), { mode: 0o600 });
-}
-
-function checkMeta(layout: StoreLayout): void {
-  let meta: Meta;
-  try {
-    meta = JSON.parse(readFileSync(layout.meta, "utf8")) as Meta;
-  } catch (cause) {
-    throw new AtomfsError("bad-data", `Cannot read ${layout.meta}`, {
-      cause,
-      hints: ["is this an AtomFS store?"],
-    });
+/** @throws AtomfsError "bad-data" if it is missing */
+function readStored(path: string, what: string, maxBytes: number): Uint8Array {
+  if (!existsSync(path)) {
+    throw new AtomfsError("bad-data", `The store has lost ${what}`, { hints: ["run `atomfs fsck`"] });
   }
-  const unknown = [...(meta.incompatible ?? []), ...(meta.readOnlyCompatible ?? [])];
-  if (meta.version !== FORMAT_VERSION || unknown.length > 0) {
-    const what =
-      meta.version === FORMAT_VERSION ? `features ${unknown.join(", ")}` : `format version ${meta.version}`;
-    throw new AtomfsError(
-      "unsupported",
-      `The store at ${layout.root} has ${what}, which this version does not know`,
-      {
-        hints: ["use the version of atomfs that made it, or a newer one"],
-      },
-    );
-  }
+  return readFileBounded(path, maxBytes);
 }

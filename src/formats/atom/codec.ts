@@ -1,7 +1,7 @@
-import { type ByteString, parseTreePath, type TreePath } from "../../core/bytestring.ts";
+import { type ByteString, parseTreePath } from "../../core/bytestring.ts";
 import { parseSha256, parseVerityDigest } from "../../core/digest.ts";
 import { AtomfsError } from "../../core/errors.ts";
-import { EMPTY_XATTRS, type FileContent, INLINE_MAX, type Inode } from "../../core/tree.ts";
+import { EMPTY_XATTRS, type FileContent, INLINE_MAX, type Inode, sameInode } from "../../core/tree.ts";
 import {
   ATOM_FORMAT_VERSION,
   type Atom,
@@ -75,16 +75,24 @@ function encodeRow(name: string, inode: Inode, link: string): string {
 export function encodeAtom(atom: Atom): Uint8Array {
   assertAscending(atom.control.map((member) => member.name));
   assertAscending(atom.entries.map((entry) => entry.path));
-  const header = {
-    atomfs: "atom",
-    version: ATOM_FORMAT_VERSION,
-    control: atom.control.length,
-    origin: atom.origin,
-  };
-  const lines = [JSON.stringify(header)];
+  const lines = [encodeHeader(atom.origin, atom.control.length)];
   for (const member of atom.control) lines.push(encodeRow(member.name, member.inode, ""));
   for (const entry of atom.entries) lines.push(encodeRow(entry.path, entry.inode, entry.link ?? ""));
   return Buffer.from(`${lines.join("\n")}\n`, "utf8");
+}
+
+function encodeHeader(origin: AtomOrigin, control: number): string {
+  return JSON.stringify({ atomfs: "atom", version: ATOM_FORMAT_VERSION, control, origin: inOrder(origin) });
+}
+
+/** The same with its fields in the format's order, whoever made it. */
+function inOrder(origin: AtomOrigin): AtomOrigin {
+  if (origin.kind === "layer") return { kind: "layer", diffId: origin.diffId };
+  const { name, architecture, version, source, sourceVersion } = origin.package;
+  const identity = { name, architecture, version, source, sourceVersion };
+  return origin.kind === "installed"
+    ? { kind: "installed", package: identity }
+    : { kind: "deb", package: identity, deb: origin.deb };
 }
 
 function assertAscending(names: readonly string[]): void {
@@ -100,7 +108,7 @@ function bad(what: string): never {
 
 function integer(value: unknown, min: number, max: number, what: string): number {
   if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max)
-    bad(`${what} is ${value}`);
+    bad(`${what} is ${JSON.stringify(value)}`);
   return value;
 }
 
@@ -189,9 +197,15 @@ function decodeEntry(line: string): AtomEntry {
   const path = parseTreePath(name);
   if (path === undefined || path !== (name as string)) bad(`path ${JSON.stringify(name)} is not canonical`);
   const link = byteString(row[9], "link");
-  return link === ""
-    ? { path, inode: decodeInode(row) }
-    : { path: path as TreePath, inode: decodeInode(row), link };
+  const inode = decodeInode(row);
+  if (link !== "" && inode.type === "dir") bad(`${JSON.stringify(name)} is a hard link of a directory`);
+  requireCanonical(line, encodeRow(path, inode, link));
+  return link === "" ? { path, inode } : { path, inode, link };
+}
+
+/** One value, one spelling: else equal atoms could have different ids. */
+function requireCanonical(line: string, canonical: string): void {
+  if (line !== canonical) bad(`${line.slice(0, 80)} is not the canonical spelling`);
 }
 
 function decodeMember(line: string): ControlMember {
@@ -200,6 +214,7 @@ function decodeMember(line: string): ControlMember {
   const inode = decodeInode(row);
   if (inode.type !== "file" || name === "" || name.includes("/"))
     bad(`control member ${JSON.stringify(name)}`);
+  requireCanonical(line, encodeRow(name, inode, ""));
   return { name, inode };
 }
 
@@ -210,28 +225,23 @@ type Header = {
   readonly origin: unknown;
 };
 
-function text(value: unknown, what: string): string {
-  if (typeof value !== "string") bad(`${what} is not text`);
-  return value;
-}
-
 function decodeOrigin(value: unknown): AtomOrigin {
   const origin = value as Record<string, unknown> | null;
   if (typeof origin !== "object" || origin === null) bad("header has no origin");
   if (origin["kind"] === "layer")
-    return { kind: "layer", diffId: parseSha256(text(origin["diffId"], "diffId")) };
+    return { kind: "layer", diffId: parseSha256(byteString(origin["diffId"], "diffId")) };
   const fields = origin["package"] as Record<string, unknown> | null;
   if (typeof fields !== "object" || fields === null) bad("header has no package");
   const identity = {
-    name: text(fields["name"], "package name"),
-    architecture: text(fields["architecture"], "architecture"),
-    version: text(fields["version"], "version"),
-    source: text(fields["source"], "source"),
-    sourceVersion: text(fields["sourceVersion"], "source version"),
+    name: byteString(fields["name"], "package name"),
+    architecture: byteString(fields["architecture"], "architecture"),
+    version: byteString(fields["version"], "version"),
+    source: byteString(fields["source"], "source"),
+    sourceVersion: byteString(fields["sourceVersion"], "source version"),
   };
   if (origin["kind"] === "installed") return { kind: "installed", package: identity };
   if (origin["kind"] === "deb")
-    return { kind: "deb", package: identity, deb: parseSha256(text(origin["deb"], "deb")) };
+    return { kind: "deb", package: identity, deb: parseSha256(byteString(origin["deb"], "deb")) };
   return bad(`origin ${JSON.stringify(origin["kind"])}`);
 }
 
@@ -242,17 +252,33 @@ export function decodeAtom(bytes: Uint8Array): Atom {
   const header = parseJson(lines[0] ?? "") as Header | null;
   if (header?.atomfs !== "atom") bad("it has no header");
   if (header.version !== ATOM_FORMAT_VERSION)
-    bad(`format version ${header.version} is not ${ATOM_FORMAT_VERSION}`);
+    bad(`format version ${JSON.stringify(header.version)} is not ${ATOM_FORMAT_VERSION}`);
   const controls = integer(header.control, 0, lines.length - 1, "number of control members");
+  const origin = decodeOrigin(header.origin);
+  if (controls > 0 && origin.kind !== "deb") bad(`an atom of kind ${origin.kind} has control members`);
+  requireCanonical(lines[0] ?? "", encodeHeader(origin, controls));
   const atom: Atom = {
-    origin: decodeOrigin(header.origin),
+    origin,
     control: lines.slice(1, 1 + controls).map(decodeMember),
     entries: lines.slice(1 + controls).map(decodeEntry),
   };
   for (const names of [atom.control.map((m) => m.name), atom.entries.map((e) => e.path)]) {
     for (let i = 1; i < names.length; i++) {
-      if ((names[i - 1] as string) >= (names[i] as string)) bad(`entries out of order at ${names[i]}`);
+      if ((names[i - 1] as string) >= (names[i] as string))
+        bad(`entries out of order at ${JSON.stringify(names[i])}`);
     }
   }
+  checkLinkGroups(atom.entries);
   return atom;
+}
+
+function checkLinkGroups(entries: readonly AtomEntry[]): void {
+  const groups = new Map<ByteString, Inode>();
+  for (const { path, inode, link } of entries) {
+    if (link === undefined) continue;
+    const first = groups.get(link);
+    if (first === undefined) groups.set(link, inode);
+    else if (!sameInode(first, inode, { mtime: true }))
+      bad(`hard link ${JSON.stringify(path)} differs from the others of its group`);
+  }
 }

@@ -1,0 +1,37 @@
+import { CommanderError } from "commander";
+import { AtomfsError } from "../core/errors.ts";
+
+/** What Node and SQLite say when the machine, not the program, is at fault. */
+const MACHINE: Readonly<Record<string, string>> = {
+  ENOSPC: "The disk is full",
+  EDQUOT: "The disk quota is used up",
+  SQLITE_FULL: "The disk is full",
+  EROFS: "The filesystem is read-only",
+  EMFILE: "Too many files are open",
+  ENFILE: "Too many files are open",
+};
+
+/** Anything that was thrown, as an error with a kind: so every failure has an exit code that says what it is. */
+export function describeFailure(error: unknown): AtomfsError {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const message = error instanceof Error ? error.message : String(error);
+  const machine = MACHINE[code];
+  if (machine !== undefined) {
+    const hints = /full|quota/.test(machine)
+      ? ["free some space, `atomfs gc` may help; nothing was lost"]
+      : [];
+    return new AtomfsError("unsupported", `${machine}: ${message}`, { cause: error, hints });
+  }
+  if (error instanceof AtomfsError) return error;
+  if (error instanceof CommanderError)
+    return new AtomfsError("usage", message.replace(/^error: /, ""), { hints: ["atomfs help"] });
+  if (code.startsWith("SQLITE_BUSY"))
+    return new AtomfsError("stale", "Another command holds the catalog", { cause: error });
+  if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) {
+    return new AtomfsError("bad-data", `The catalog is damaged: ${message}`, {
+      cause: error,
+      hints: ["run `atomfs fsck --rebuild-catalog`"],
+    });
+  }
+  return new AtomfsError("failed", message, { cause: error });
+}
