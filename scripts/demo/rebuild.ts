@@ -11,7 +11,7 @@ import type { Workplace } from "./workplace.ts";
  * @returns milliseconds
  */
 export async function rebuildOrdinary(
-  workplace: Workplace,
+  workplace: Pick<Workplace, "directory" | "env">,
   layout: string,
   tag: string,
   story: Story,
@@ -33,7 +33,7 @@ export async function rebuildOrdinary(
   const volumes = ["/etc/apt", "/usr/share/keyrings", "/etc/resolv.conf"]
     .filter((path) => existsSync(path))
     .flatMap((path) => ["--volume", `${path}:${path}:ro`]);
-  const inContainer = ["run", "--isolation", "chroot", ...volumes, container, "--"];
+  const inContainer = ["run", "--user", "root", "--isolation", "chroot", ...volumes, container, "--"];
   await buildah(...inContainer, "apt-get", "-qq", "update");
   await buildah(...inContainer, "apt-get", "-qq", "-y", "install", "--only-upgrade", VULNERABLE_PACKAGE);
   await buildah("commit", "--quiet", container, "rebuilt");

@@ -9,10 +9,21 @@ import { findMount, readMountinfo } from "../../src/sys/mountinfo.ts";
 import { run } from "../../src/sys/process.ts";
 import { type PodmanEnvironment, writePodmanConfig } from "./podman-config.ts";
 
-/** Fixed, so that the next run finds and removes what a killed one left. */
-const DIRECTORY = "/var/tmp/atomfs-demo";
-const SUBNET = "10.89.177.0/24";
-const BRIDGE = "atomfs-demo0";
+export type Place = {
+  /** For people: "Another demo is running". */
+  readonly purpose: string;
+  /** Fixed, so that the next run finds and removes what a killed one left. */
+  readonly directory: string;
+  readonly subnet: string;
+  readonly bridge: string;
+};
+
+const DEMO: Place = {
+  purpose: "demo",
+  directory: "/var/tmp/atomfs-demo",
+  subnet: "10.89.177.0/24",
+  bridge: "atomfs-demo0",
+};
 
 export type Workplace = AsyncDisposable & {
   readonly directory: string;
@@ -22,15 +33,15 @@ export type Workplace = AsyncDisposable & {
   readonly env: Readonly<Record<string, string | undefined>>;
 };
 
-/** Only one demo at a time; what is made here is taken away at the end, whatever happens. */
-export async function openWorkplace(): Promise<Workplace> {
-  mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
-  const lock = takeLock();
-  const root = join(DIRECTORY, "store");
-  const podmanDirectory = join(DIRECTORY, "podman");
+/** Only one program at a time in a place; what is made here is taken away at the end, whatever happens. */
+export async function openWorkplace(place: Place = DEMO): Promise<Workplace> {
+  const { directory } = place;
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const lock = takeLock(place);
+  const root = join(directory, "store");
+  const podmanDirectory = join(directory, "podman");
   try {
-    const earlier = environment(root, earlierPodman(podmanDirectory));
-    await clear(root, podmanDirectory, earlier);
+    await clear(place, root, podmanDirectory);
     const imageStore = join(root, "image-store");
     mkdirSync(podmanDirectory, { recursive: true, mode: 0o700 });
     initImageStore(imageStore);
@@ -38,18 +49,17 @@ export async function openWorkplace(): Promise<Workplace> {
       directory: podmanDirectory,
       imageStores: [imageStore],
       runtime: "runc",
-      subnet: SUBNET,
-      bridge: BRIDGE,
+      subnet: place.subnet,
+      bridge: place.bridge,
     });
-    const env = environment(root, podman);
     return {
-      directory: DIRECTORY,
+      directory,
       root,
-      env,
+      env: { ...process.env, ...podman, ATOMFS_ROOT: root },
       async [Symbol.asyncDispose]() {
-        await clear(root, podmanDirectory, env);
+        await clear(place, root, podmanDirectory);
         lock[Symbol.dispose]();
-        rmSync(DIRECTORY, { recursive: true, force: true });
+        rmSync(directory, { recursive: true, force: true });
       },
     };
   } catch (error) {
@@ -58,42 +68,51 @@ export async function openWorkplace(): Promise<Workplace> {
   }
 }
 
-function takeLock(): Disposable {
+function takeLock({ directory, purpose }: Place): Disposable {
   try {
-    return lockFile(join(DIRECTORY, "lock"), "exclusive", { wait: false });
+    return lockFile(join(directory, "lock"), "exclusive", { wait: false });
   } catch (cause) {
-    throw new AtomfsError("stale", "Another demo is running on this machine", {
+    throw new AtomfsError("stale", `Another ${purpose} is running on this machine`, {
       cause,
       hints: ["wait until it has ended"],
     });
   }
 }
 
-function environment(root: string, podman: PodmanEnvironment): Workplace["env"] {
-  return { ...process.env, ...podman, ATOMFS_ROOT: root };
-}
-
-function earlierPodman(directory: string): PodmanEnvironment {
-  return {
-    CONTAINERS_CONF: join(directory, "containers.conf"),
-    CONTAINERS_STORAGE_CONF: join(directory, "storage.conf"),
-  };
-}
-
 /** Containers first, then their storage, then the molecules under them. Every part may be absent. */
-async function clear(root: string, podmanDirectory: string, env: Workplace["env"]): Promise<void> {
-  if (existsSync(env["CONTAINERS_STORAGE_CONF"] ?? "")) {
-    await run(["podman", "rm", "--all", "--force", "--time", "0"], { env, okCodes: [0, 1, 125] });
-  }
+async function clear(place: Place, root: string, podmanDirectory: string): Promise<void> {
+  await removeContainers(podmanDirectory);
+  removeStore(root);
+  unmountBelow(place.directory);
+  rmSync(podmanDirectory, { recursive: true, force: true });
+  await run(["ip", "link", "delete", place.bridge], { okCodes: [0, 1] });
+}
+
+/** All containers of a Podman set-up that `writePodmanConfig` made in this directory, if there is one. */
+export async function removeContainers(podmanDirectory: string): Promise<void> {
+  const environment: PodmanEnvironment = {
+    CONTAINERS_CONF: join(podmanDirectory, "containers.conf"),
+    CONTAINERS_STORAGE_CONF: join(podmanDirectory, "storage.conf"),
+  };
+  if (!existsSync(environment.CONTAINERS_STORAGE_CONF)) return;
+  const env = { ...process.env, ...environment };
+  await run(["podman", "rm", "--all", "--force", "--time", "0"], { env, okCodes: [0, 1, 125] });
+}
+
+/** A store and the mounts of its molecules. */
+export function removeStore(root: string): void {
   const runDirectory = runDirectoryOf(root);
-  const ours = readMountinfo().filter(({ target }) =>
-    [DIRECTORY, runDirectory].some((directory) => target.startsWith(`${directory}/`)),
-  );
-  for (const { target } of ours.reverse()) {
+  for (const directory of [runDirectory, root]) {
+    unmountBelow(directory);
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+export function unmountBelow(directory: string): void {
+  const targets = readMountinfo()
+    .map(({ target }) => target)
+    .filter((target) => target.startsWith(`${directory}/`));
+  for (const target of targets.reverse()) {
     if (findMount(readMountinfo(), target) !== undefined) unmountAt(target, { detach: true });
   }
-  rmSync(podmanDirectory, { recursive: true, force: true });
-  rmSync(root, { recursive: true, force: true });
-  rmSync(runDirectory, { recursive: true, force: true });
-  await run(["ip", "link", "delete", BRIDGE], { okCodes: [0, 1] });
 }
