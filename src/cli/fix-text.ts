@@ -19,14 +19,32 @@ export function planText(plan: FixPlan, containers: readonly EngineContainer[]):
       plan.images.flatMap((image) => rows(image, containers)),
     ),
   );
-  for (const image of plan.images) {
-    for (const result of image.results) {
-      lines.push(
-        `  ${name(image)}: ${result.verdict === "block" ? "blocked" : "warning"} (${result.check}): ${result.reason}`,
-      );
+  lines.push(...reasonLines(plan.images));
+  return lines.join("\n");
+}
+
+/** So many reasons of one check are shown; --json has all. */
+const REASONS_SHOWN = 3;
+
+/** Why images are blocked and what else to know; what is true of several images is said once. */
+function reasonLines(images: readonly PlannedImage[]): string[] {
+  const imagesOf = new Map<string, Map<string, string[]>>();
+  for (const image of images) {
+    for (const { verdict, check, reason } of image.results) {
+      const heading = `${verdict === "block" ? "blocked" : "warning"} (${check})`;
+      const reasons = imagesOf.get(heading) ?? new Map<string, string[]>();
+      imagesOf.set(heading, reasons);
+      reasons.set(reason, [...(reasons.get(reason) ?? []), name(image)]);
     }
   }
-  return lines.join("\n");
+  return [...imagesOf].flatMap(([heading, reasons]) => [
+    ...[...reasons]
+      .slice(0, REASONS_SHOWN)
+      .map(([reason, names]) => `  ${heading}: ${reason}  [${names.join(", ")}]`),
+    ...(reasons.size > REASONS_SHOWN
+      ? [`  ${heading}: ${reasons.size - REASONS_SHOWN} more, see --json`]
+      : []),
+  ]);
 }
 
 function name(image: PlannedImage): string {
