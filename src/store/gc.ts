@@ -1,7 +1,7 @@
 import { lstatSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { VerityDigest } from "../core/digest.ts";
-import { lockFile } from "../sys/lock.ts";
+import { LOCK_TIMEOUT_MS, lockFile } from "../sys/lock.ts";
 import { objectName } from "./layout.ts";
 import { findReachable, type Reachable, validPlans } from "./reachable.ts";
 import type { Store } from "./store.ts";
@@ -12,13 +12,17 @@ export type Garbage = { readonly paths: readonly string[]; readonly bytes: numbe
  * Removes what nothing needs: no name, generation, fix or plan in the journal, no lease and no live mount.
  * Waits until nobody adds to the store. With `dryRun` it only says what it would remove.
  * @param inUse molecules that leases and mounts need
+ * @param options.timeoutMs how long to wait for others
+ * @throws AtomfsError "stale" if others do not end, "bad-data" if it can't be known what is needed; then nothing is
+ * removed
  */
 export function collectGarbage(
   store: Store,
   inUse: ReadonlySet<VerityDigest>,
-  options: { readonly dryRun: boolean },
+  options: { readonly dryRun: boolean; readonly timeoutMs?: number },
 ): Garbage {
-  using _adders = lockFile(store.layout.gcLock, "exclusive", { wait: true });
+  const { timeoutMs = LOCK_TIMEOUT_MS } = options;
+  using _adders = lockFile(store.layout.gcLock, "exclusive", { wait: true, timeoutMs });
   using _lock = store.lock();
   const reachable = findReachable(store, inUse);
   const paths = findGarbage(store, reachable);

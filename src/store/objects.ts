@@ -61,7 +61,8 @@ export class ObjectStaging implements ContentSink, Disposable {
         held += chunk.length;
         if (held > size) break;
         if (writer !== undefined) writer.write(chunk);
-        else if (chunk.length === size) whole = chunk;
+        // A copy, because the source may use its buffer again.
+        else if (chunk.length === size) whole = Buffer.from(chunk);
         else if (held <= INLINE_MAX) first.push(Uint8Array.from(chunk));
         else {
           writer = new StreamedObject(this.#newPath());
