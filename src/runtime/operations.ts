@@ -1,0 +1,123 @@
+import type { ByteString } from "../core/bytestring.ts";
+
+/**
+ * The launch program: what the player does inside the container's namespaces, one whole operation after the other. It is
+ * decided by the planner and holds no policy: no defaults, no fallbacks, no "if the host has". docs/formats/launch-program.md
+ * has the bytes. Paths are absolute in the container and are resolved by the player where they are used, inside the root
+ * (openat2, RESOLVE_IN_ROOT), never before.
+ */
+export type Operation = {
+  readonly does: Action;
+  /** What a failure means. "ignore-absent": ENOENT and ENOTDIR of the operation's own path are no failure. */
+  readonly onError: "fail" | "ignore-absent" | "warn";
+};
+
+/** Index into the descriptors that the launcher hands to the player, in the order of the plan's `descriptors`. */
+export type DescriptorIndex = number;
+
+/** Bits of mount_setattr(2). */
+export type MountAttributes = { readonly set: number; readonly clear: number; readonly recursive: boolean };
+
+export type Capabilities = {
+  readonly bounding: bigint;
+  readonly effective: bigint;
+  readonly permitted: bigint;
+  readonly inheritable: bigint;
+  readonly ambient: bigint;
+};
+
+export type Action =
+  // Before the container counts as created.
+  | { readonly kind: "make-directory"; readonly path: ByteString; readonly mode: number }
+  /** Attaches a detached mount (open_tree clone) that the launcher opened; makes the target if it is absent. */
+  | {
+      readonly kind: "attach-mount";
+      readonly mount: DescriptorIndex;
+      readonly path: ByteString;
+      readonly create: "dir" | "file" | "none";
+    }
+  /** A new filesystem (fsopen) mounted at a path: proc, sysfs, tmpfs, devpts, mqueue, cgroup2 ... */
+  | {
+      readonly kind: "mount-filesystem";
+      readonly type: ByteString;
+      readonly source: ByteString;
+      /** fsconfig: a string each; an empty value is a flag. */
+      readonly options: readonly (readonly [key: ByteString, value: ByteString])[];
+      readonly attributes: number;
+      readonly path: ByteString;
+      /** tmpcopyup: what the path held before is copied into the new filesystem. */
+      readonly copyUp: boolean;
+    }
+  | { readonly kind: "set-mount-attributes"; readonly path: ByteString; readonly attributes: MountAttributes }
+  | {
+      readonly kind: "set-propagation";
+      readonly path: ByteString;
+      readonly propagation: "private" | "shared" | "slave" | "unbindable";
+      readonly recursive: boolean;
+    }
+  | {
+      readonly kind: "make-node";
+      readonly path: ByteString;
+      readonly type: "char" | "block" | "fifo";
+      readonly mode: number;
+      readonly major: number;
+      readonly minor: number;
+      readonly uid: number;
+      readonly gid: number;
+    }
+  | { readonly kind: "make-symlink"; readonly path: ByteString; readonly target: ByteString }
+  /** A file is covered by /dev/null (checked to be char 1:3), a directory by one shared empty read-only tmpfs. */
+  | { readonly kind: "mask-path"; readonly path: ByteString }
+  | { readonly kind: "make-path-readonly"; readonly path: ByteString }
+  /** Written through a private procfs; the key has "/" for "." already. */
+  | { readonly kind: "write-sysctl"; readonly key: ByteString; readonly value: ByteString }
+  | { readonly kind: "set-hostname"; readonly name: ByteString }
+  | { readonly kind: "set-domainname"; readonly name: ByteString }
+  /** A pseudoterminal of the container's own devpts: its master goes to the socket, its slave to /dev/console and stdio. */
+  | {
+      readonly kind: "open-console";
+      readonly socket: DescriptorIndex;
+      readonly rows: number;
+      readonly columns: number;
+      readonly bindConsole: boolean;
+    }
+  | { readonly kind: "make-root-readonly" }
+  | { readonly kind: "set-oom-score"; readonly value: number }
+  | { readonly kind: "set-session-keyring"; readonly name: ByteString }
+  // The barrier: the launcher is told "ready"; the program goes on when `start` says so, and ends if all ends are closed.
+  | { readonly kind: "await-start" }
+  // At start.
+  /** Runs a hook inside the container with the state on its stdin; `timeoutMs` 0: none. */
+  | {
+      readonly kind: "run-hook";
+      readonly path: ByteString;
+      readonly args: readonly ByteString[];
+      readonly env: readonly ByteString[];
+      readonly timeoutMs: number;
+    }
+  | { readonly kind: "set-rlimit"; readonly resource: number; readonly soft: bigint; readonly hard: bigint }
+  | { readonly kind: "set-umask"; readonly mask: number }
+  | { readonly kind: "set-personality"; readonly value: number }
+  | { readonly kind: "set-groups"; readonly groups: readonly number[] }
+  /** Bounding set, then user and group with capabilities kept, then the other four sets. */
+  | {
+      readonly kind: "set-identity";
+      readonly uid: number;
+      readonly gid: number;
+      readonly capabilities: Capabilities | undefined;
+    }
+  /** chdir, made if absent and `create`; checked to be inside the root. */
+  | { readonly kind: "change-directory"; readonly path: ByteString; readonly create: boolean }
+  | { readonly kind: "set-no-new-privileges" }
+  | { readonly kind: "load-seccomp"; readonly filter: Uint8Array; readonly flags: number }
+  | { readonly kind: "set-exec-label"; readonly lsm: "apparmor" | "selinux"; readonly label: ByteString }
+  /** Closes everything but stdio and this many descriptors from 3 on, finds the program by PATH of `env`, executes it. */
+  | {
+      readonly kind: "execute";
+      readonly args: readonly ByteString[];
+      readonly env: readonly ByteString[];
+      readonly preserveDescriptors: number;
+    };
+
+/** A whole program. `exec` into a running container is the same player with another program. */
+export type LaunchProgram = { readonly operations: readonly Operation[] };
