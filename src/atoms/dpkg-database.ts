@@ -3,6 +3,7 @@ import {
   fromText,
   joinPath,
   parseTreePath,
+  ROOT,
   type TreePath,
   treePath,
 } from "../core/bytestring.ts";
@@ -33,6 +34,8 @@ export type InstalledDeb = {
   readonly listed: readonly ByteString[];
   /** The same where they are in the tree, without the root. */
   readonly paths: ReadonlySet<TreePath>;
+  /** Those that must be directories to the package, because it lists something in them. */
+  readonly directories: ReadonlySet<TreePath>;
   /** MD5 (hex) that the package shipped, by path in the tree: regular files, unedited conffiles too. */
   readonly md5: ReadonlyMap<TreePath, ByteString>;
 };
@@ -113,9 +116,13 @@ function readInstalled(
   const at = (spelled: ByteString): TreePath | undefined => locate(tree, spelled, record.package, diversions);
   const listed = parseFileList(info("list"));
   const paths = new Set<TreePath>();
+  const directories = new Set<TreePath>();
+  const parents = new Set(listed.map((spelled) => spelled.slice(0, spelled.lastIndexOf("/"))));
   for (const spelled of listed) {
     const path = at(spelled);
-    if (path !== undefined && path !== ("" as TreePath)) paths.add(path);
+    if (path === undefined || path === ROOT) continue;
+    paths.add(path);
+    if (parents.has(spelled)) directories.add(path);
   }
   const md5 = new Map<TreePath, ByteString>();
   for (const line of parseMd5sums(info("md5sums"))) {
@@ -126,7 +133,7 @@ function readInstalled(
     const path = at(conffile.path);
     if (path !== undefined) md5.set(path, conffile.md5);
   }
-  return { record, infoBase, listed, paths, md5 };
+  return { record, infoBase, listed, paths, directories, md5 };
 }
 
 export function infoPath(infoBase: ByteString, member: string): TreePath {

@@ -1,11 +1,5 @@
 import { createHash } from "node:crypto";
-import {
-  type ByteString,
-  compareBytes,
-  parentPath,
-  parseTreePath,
-  type TreePath,
-} from "../core/bytestring.ts";
+import { type ByteString, parentPath, parseTreePath, type TreePath } from "../core/bytestring.ts";
 import type { Sha256 } from "../core/digest.ts";
 import { resolvePath } from "../core/resolve.ts";
 import {
@@ -16,7 +10,8 @@ import {
   readContent,
   type Tree,
 } from "../core/tree.ts";
-import type { Atom, AtomEntry, AtomOrigin } from "../formats/atom/atom.ts";
+import type { Atom, AtomOrigin } from "../formats/atom/atom.ts";
+import { atomEntries, hardLinkGroups } from "./atom-entries.ts";
 import {
   type DpkgDatabase,
   debIdentity,
@@ -30,7 +25,7 @@ import {
  * shipped and nobody changed, and one for each layer with all the rest. `joinAtoms` gives the tree back exactly.
  *
  * A package's atom has: regular files of its list with the MD5 that the package shipped (so not an edited conffile),
- * symlinks of its list that lead to a listed path, and its own files under /var/lib/dpkg/info. Directories, devices and
+ * symlinks of its list that lead to a listed path or to nothing, and its own files under /var/lib/dpkg/info. Directories, devices and
  * everything that differs from what was shipped belong to the layer that wrote them last.
  */
 export function split(input: {
@@ -55,14 +50,18 @@ export function split(input: {
     } else layers[layerOf.get(path) ?? 0]?.push(path);
   }
   const linkGroups = hardLinkGroups(tree);
+  const makeAtom = (origin: AtomOrigin, paths: readonly TreePath[]): Atom => ({
+    origin,
+    entries: atomEntries(tree, paths, linkGroups),
+    control: [],
+  });
   const atoms: Atom[] = [];
   for (const [index, paths] of layers.entries()) {
-    if (paths.length > 0)
-      atoms.push(makeAtom({ kind: "layer", diffId: diffIds[index] as Sha256 }, paths, tree, linkGroups));
+    if (paths.length > 0) atoms.push(makeAtom({ kind: "layer", diffId: diffIds[index] as Sha256 }, paths));
   }
   for (const deb of database?.installed.values() ?? []) {
     const origin = { kind: "installed", package: debIdentity(deb.record) } as const;
-    atoms.push(makeAtom(origin, packages.get(deb) ?? [], tree, linkGroups));
+    atoms.push(makeAtom(origin, packages.get(deb) ?? []));
   }
   return atoms;
 }
@@ -98,7 +97,7 @@ function isAsShipped(
   md5Of: (inode: FileInode) => string,
 ): boolean {
   if (inode.type === "file") return deb.md5.get(path) === (md5Of(inode) as ByteString);
-  if (inode.type !== "symlink") return false;
+  if (inode.type !== "symlink" || deb.directories.has(path)) return false;
   const target = symlinkTarget(tree, path, inode.target);
   return target !== undefined && (listed.has(target) || !tree.has(target));
 }
@@ -124,39 +123,4 @@ function md5Cache(readObject: ReadObject): (inode: FileInode) => string {
     known.set(inode, md5);
     return md5;
   };
-}
-
-/** Paths of each inode that has several, ascending. */
-function hardLinkGroups(tree: Tree): Map<Inode, TreePath[]> {
-  const groups = new Map<Inode, TreePath[]>();
-  const seen = new Map<Inode, TreePath>();
-  for (const [path, inode] of tree) {
-    if (inode.type === "dir") continue;
-    const first = seen.get(inode);
-    if (first === undefined) seen.set(inode, path);
-    else {
-      const group = groups.get(inode);
-      if (group === undefined) groups.set(inode, [first, path]);
-      else group.push(path);
-    }
-  }
-  for (const group of groups.values()) group.sort(compareBytes);
-  return groups;
-}
-
-function makeAtom(
-  origin: AtomOrigin,
-  paths: readonly TreePath[],
-  tree: Tree,
-  linkGroups: ReadonlyMap<Inode, readonly TreePath[]>,
-): Atom {
-  const own = new Set(paths);
-  const entries = [...paths].sort(compareBytes).map((path): AtomEntry => {
-    const inode = tree.get(path) as Inode;
-    const group = linkGroups.get(inode);
-    if (group === undefined) return { path, inode };
-    const scope = group.every((each) => own.has(each)) ? "" : "image:";
-    return { path, inode, link: `${scope}${group[0]}` as ByteString };
-  });
-  return { origin, entries, control: [] };
 }

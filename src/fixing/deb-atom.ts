@@ -1,55 +1,55 @@
 import { createHash } from "node:crypto";
+import { atomEntries } from "../atoms/atom-entries.ts";
 import {
   type ByteString,
   compareBytes,
   displayText,
   fromText,
   parseTreePath,
+  ROOT,
   type TreePath,
+  toBytes,
 } from "../core/bytestring.ts";
 import { parseSha256 } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
-import { type ContentSink, EMPTY_XATTRS, type FileInode, type Inode, type Mtime } from "../core/tree.ts";
-import type { Atom, AtomEntry, ControlMember, DebIdentity } from "../formats/atom/atom.ts";
+import { type ContentSink, EMPTY_XATTRS, type FileInode, type Mtime } from "../core/tree.ts";
+import type { Atom, ControlMember, DebIdentity } from "../formats/atom/atom.ts";
 import { parseOneParagraph } from "../formats/dpkg/deb822.ts";
-import { encodeFileList, encodeMd5sums, type Md5Line } from "../formats/dpkg/lists.ts";
+import { encodeFileList } from "../formats/dpkg/lists.ts";
 import { parseFacts } from "../formats/dpkg/status.ts";
 import type { TarMember } from "../formats/tar/member.ts";
-import { readDeb } from "../sources/deb.ts";
+import { MAX_DEB_SIZE, readDeb } from "../sources/deb.ts";
+import { unpackMembers } from "../sources/flatten.ts";
 import { readFileBounded } from "../sys/files.ts";
 
-const DEB_MAX_BYTES = 4 * 1024 ** 3 - 1;
-
 /**
- * Makes the atom of a package file: every entry of data.tar as spelled there, and control.tar's members, with the two
- * files of info/ that dpkg makes itself: `list` (in the archive's order) and, where the package has none, `md5sums`.
+ * Makes the atom of a package file: every entry of data.tar as spelled there, and control.tar's members with one that
+ * dpkg makes itself: `list`, the paths in the archive's order.
  */
 export async function readDebAtom(path: string, sink: ContentSink, signal?: AbortSignal): Promise<Atom> {
-  const bytes = readFileBounded(path, DEB_MAX_BYTES);
-  const deb = await readDeb(bytes, signal === undefined ? {} : { signal });
-  const data = await readData(deb.openData(), sink);
+  const bytes = readFileBounded(path, MAX_DEB_SIZE);
+  const options = signal === undefined ? {} : { signal };
+  const deb = await readDeb(bytes, options);
+  const paths = new Set<TreePath>();
+  const tree = await unpackMembers(notePaths(deb.openData(), paths), sink, options);
+  const listed = [...paths].map((each): ByteString => (each === ROOT ? ("/." as ByteString) : each));
   const control: ControlMember[] = [];
   const put = async (name: ByteString, content: Uint8Array, mode: number, mtime: Mtime): Promise<void> => {
-    control.push({
-      name,
-      inode: { ...plainFile(mode, mtime), content: await sink.put([content], content.length) },
-    });
+    const inode = { ...plainFile(mode, mtime), content: await sink.put([content], content.length) };
+    control.push({ name, inode });
   };
   for (const [name, member] of deb.controlMembers) await put(name, member.bytes, member.mode, member.mtime);
-  const time = data.newest;
-  await put(fromText("list"), Buffer.from(encodeFileList(data.listed), "latin1"), 0o644, time);
-  if (!deb.controlMembers.has(fromText("md5sums"))) {
-    await put(fromText("md5sums"), Buffer.from(encodeMd5sums(data.sums), "latin1"), 0o644, time);
-  }
   const controlFile = deb.controlMembers.get(fromText("control"));
   if (controlFile === undefined) throw new AtomfsError("bad-data", `${path} has no control file`);
+  await put(fromText("list"), toBytes(encodeFileList(listed)), 0o644, controlFile.mtime);
   return {
     origin: {
       kind: "deb",
       package: identityOf(controlFile.bytes),
       deb: parseSha256(createHash("sha256").update(bytes).digest("hex")),
     },
-    entries: data.entries.sort((a, b) => compareBytes(a.path, b.path)),
+    // Directories that the package puts files into, but lacks itself, are the image's.
+    entries: atomEntries(tree, paths),
     control: control.sort((a, b) => compareBytes(a.name, b.name)),
   };
 }
@@ -69,81 +69,18 @@ function identityOf(control: Uint8Array): DebIdentity {
   };
 }
 
-type Data = { entries: AtomEntry[]; listed: ByteString[]; sums: Md5Line[]; newest: Mtime };
-
-async function readData(members: AsyncIterable<TarMember>, sink: ContentSink): Promise<Data> {
-  const byPath = new Map<TreePath, AtomEntry>();
-  const data: Data = { entries: [], listed: [], sums: [], newest: { sec: 0, nsec: 0 } };
+/** The members as they come; their paths are noted in the archive's order. */
+async function* notePaths(
+  members: AsyncIterable<TarMember>,
+  paths: Set<TreePath>,
+): AsyncGenerator<TarMember, void, void> {
   for await (const member of members) {
-    const path = treePathOf(member.path);
-    const entry =
-      member.type === "hardlink"
-        ? linkEntry(path, member, byPath)
-        : { path, inode: await inodeOf(member, sink, data) };
-    if (member.mtime.sec > data.newest.sec) data.newest = member.mtime;
-    byPath.set(path, entry);
-    data.listed.push(path === "" ? ("/." as ByteString) : path);
-  }
-  data.entries = [...byPath.values()];
-  return data;
-}
-
-function treePathOf(spelled: ByteString): TreePath {
-  const path = parseTreePath(spelled);
-  if (path === undefined)
-    throw new AtomfsError("bad-data", `The package has the path "${displayText(spelled)}"`);
-  return path;
-}
-
-/** A hard link shares the inode of its target; both then carry the target's path as the name of their group. */
-function linkEntry(path: TreePath, member: TarMember, byPath: Map<TreePath, AtomEntry>): AtomEntry {
-  const target = byPath.get(treePathOf(member.linkTarget));
-  if (target === undefined || target.inode.type === "dir") {
-    throw new AtomfsError(
-      "bad-data",
-      `The package's hard link ${displayText(path)} leads to nothing before it`,
-    );
-  }
-  const link = target.link ?? (target.path as ByteString);
-  byPath.set(target.path, { ...target, link });
-  return { path, inode: target.inode, link };
-}
-
-async function inodeOf(member: TarMember, sink: ContentSink, data: Data): Promise<Inode> {
-  const { mode, uid, gid, mtime, xattrs } = member;
-  const attributes = { mode, uid, gid, mtime, xattrs };
-  switch (member.type) {
-    case "file": {
-      const md5 = createHash("md5");
-      const content = await sink.put(
-        observed(member.content, (chunk) => md5.update(chunk)),
-        member.size,
-      );
-      data.sums.push({
-        path: treePathOf(member.path).slice(1) as ByteString,
-        md5: fromText(md5.digest("hex")),
-      });
-      return { type: "file", ...attributes, content };
+    const path = parseTreePath(member.path);
+    if (path === undefined || paths.has(path)) {
+      const why = path === undefined ? "leads out of it" : "is there twice";
+      throw new AtomfsError("bad-data", `The package's path ${displayText(member.path)} ${why}`);
     }
-    case "symlink":
-      return { type: "symlink", ...attributes, target: member.linkTarget };
-    case "char":
-    case "block":
-      return { type: member.type, ...attributes, major: member.major, minor: member.minor };
-    case "dir":
-    case "fifo":
-      return { type: member.type, ...attributes };
-    case "hardlink":
-      throw new TypeError("A hard link has no inode of its own");
-  }
-}
-
-async function* observed(
-  chunks: AsyncIterable<Uint8Array>,
-  see: (chunk: Uint8Array) => void,
-): AsyncGenerator<Uint8Array, void, void> {
-  for await (const chunk of chunks) {
-    see(chunk);
-    yield chunk;
+    paths.add(path);
+    yield member;
   }
 }

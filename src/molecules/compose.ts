@@ -15,14 +15,8 @@ import { parseTriggers } from "../formats/dpkg/lists.ts";
 import { encodeStatus, type PackageRecord } from "../formats/dpkg/status.ts";
 import type { ElfInfo } from "../formats/elf/elf.ts";
 import { pathExcluder } from "./dpkg-config.ts";
-import {
-  controlMember,
-  generatedFile,
-  type InstallContext,
-  type InstallOutcome,
-  installDeb,
-  type PutBytes,
-} from "./install-deb.ts";
+import { controlMember, generatedFile, type InstallOutcome, installDeb } from "./install-deb.ts";
+import { atomKey, type InstallContext, ownersAfter, type PutBytes } from "./installation.ts";
 import { buildLdCache } from "./ldconfig.ts";
 
 /**
@@ -72,14 +66,16 @@ export function compose(
     readObject: context.readObject,
     putBytes: context.putBytes,
     time: newestTime(replacements),
+    owners: ownersAfter(image, database, replacements),
+    packaged: packagedPaths(atoms),
   };
-  const owned = ownedPaths(atoms);
   const outcomes = new Map<string, InstallOutcome>();
   for (const deb of replacements) {
-    const key = identityKey(deb);
+    const key = atomKey(deb);
     const old = database.installed.get(key);
     if (old === undefined) throw new AtomfsError("bad-data", `The image has no package ${key}`);
-    outcomes.set(key, installDeb(tree, { ...old, owned: owned.get(key) ?? new Set() }, deb, install));
+    const owned = old.paths.intersection(install.packaged);
+    outcomes.set(key, installDeb(tree, { ...old, owned }, deb, install));
   }
   const records = writeStatus(tree, database, outcomes, install);
   if (replacements.some((deb) => activatesLdconfig(deb, context.readObject)))
@@ -87,18 +83,13 @@ export function compose(
   return { image, database, tree, outcomes, records };
 }
 
-function identityKey(atom: Atom): string {
-  if (atom.origin.kind === "layer") throw new AtomfsError("bad-data", "A layer cannot replace a package");
-  return packageKey(atom.origin.package);
-}
-
-function ownedPaths(atoms: readonly Atom[]): Map<string, ReadonlySet<TreePath>> {
-  const owned = new Map<string, ReadonlySet<TreePath>>();
-  for (const atom of atoms) {
-    if (atom.origin.kind === "layer") continue;
-    owned.set(packageKey(atom.origin.package), new Set(atom.entries.map((entry) => entry.path)));
+/** What is as a package shipped it. Of packages that share a file one has it, but it is packaged for all. */
+function packagedPaths(atoms: readonly Atom[]): Set<TreePath> {
+  const packaged = new Set<TreePath>();
+  for (const { origin, entries } of atoms) {
+    if (origin.kind !== "layer") for (const entry of entries) packaged.add(entry.path);
   }
-  return owned;
+  return packaged;
 }
 
 /** Generated files get the time of the newest thing that a fix brings, never the clock's. */
