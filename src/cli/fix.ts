@@ -16,12 +16,20 @@ import { shortId, table } from "./output.ts";
 type ScopeOptions = { readonly image: readonly string[]; readonly exclude: readonly string[] };
 type FixOptions = ScopeOptions & { readonly yes?: boolean };
 
-const collect = (value: string, previous: readonly string[]): readonly string[] => [...previous, value];
+/** Every name has a tag: a glob without one means all of them. */
+function collect(glob: string, previous: readonly string[]): readonly string[] {
+  return [...previous, /:[^/]*$/.test(glob) ? glob : `${glob}:*`];
+}
 
 function withScope(command: Command): Command {
   return command
-    .option("--image <glob>", "only images with such a name (repeatable)", collect, [])
-    .option("--exclude <glob>", "no image with such a name (repeatable)", collect, []);
+    .option(
+      "--image <glob>",
+      "only images with such a name, of any tag if it has none (repeatable)",
+      collect,
+      [],
+    )
+    .option("--exclude <glob>", "no image with such a name, likewise (repeatable)", collect, []);
 }
 
 export function registerFix(program: Command, context: () => Context): void {
@@ -118,7 +126,7 @@ function requireMatch(store: Store, globs: readonly string[]): void {
   const names = [...store.state.names.keys()];
   for (const glob of globs) {
     if (inScope({ images: [glob], exclude: [] }, names)) continue;
-    throw new AtomfsError("not-found", `No image has a name that matches "${glob}"`, {
+    throw new AtomfsError("not-found", `No image has a name that matches "${glob.replace(/:\*$/, "")}"`, {
       hints: ["`atomfs images` lists the names"],
     });
   }

@@ -28,16 +28,17 @@ async function runImport(
 ): Promise<void> {
   const start = performance.now();
   const { directory, tag } = parseLayoutReference(reference);
-  const name = options.name ?? tag;
-  if (name === undefined) {
+  const given = options.name ?? tag;
+  if (given === undefined) {
     throw new AtomfsError("usage", `"${reference}" has no tag to name the image by`, {
       hints: ["add --name NAME"],
     });
   }
+  const name = normalizeImageName(given);
   const source = await openOciLayout(resolve(directory), tag);
   using store = openStore(context, { create: true });
   const imported = await importImage(store, source, {
-    names: [normalizeImageName(name)],
+    names: [name],
     source: reference,
     command: context.commandLine,
     now: new Date(),
@@ -49,7 +50,7 @@ async function runImport(
   const generation = currentGeneration(store.state, imported.image.config);
   const answer = {
     image: imported.image.config,
-    names: [normalizeImageName(name)],
+    names: [name],
     isNew: imported.isNew,
     molecule: generation?.molecule,
     generation: generation?.number,
@@ -64,9 +65,7 @@ async function runImport(
     sharedBytes: imported.sharedBytes,
     milliseconds,
   };
-  context.output.answer(answer, () =>
-    importText(imported, normalizeImageName(name), answer.molecule ?? "", milliseconds),
-  );
+  context.output.answer(answer, () => importText(imported, name, answer.molecule ?? "", milliseconds));
 }
 
 function importText(imported: Imported, name: string, molecule: string, milliseconds: number): string {
