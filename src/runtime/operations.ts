@@ -27,6 +27,13 @@ export type Capabilities = {
 };
 
 export type Action =
+  /** Tells the launcher that the program is here and waits for its word: hooks of the host, or a place in a cgroup. */
+  | { readonly kind: "await-launcher" }
+  /**
+   * `exec` only: joins these namespaces (CLONE_NEW* bits) of a process and goes on in a child, which is in its PID namespace,
+   * has the player's own parent, and whose host PID is told to the launcher. Only namespaces that differ from the player's.
+   */
+  | { readonly kind: "join-namespaces"; readonly pidfd: DescriptorIndex; readonly namespaces: number }
   // Before the container counts as created.
   | { readonly kind: "make-directory"; readonly path: ByteString; readonly mode: number }
   /** Attaches a detached mount (open_tree clone) that the launcher opened; makes the target if it is absent. */
@@ -36,7 +43,10 @@ export type Action =
       readonly path: ByteString;
       readonly create: "dir" | "file" | "none";
     }
-  /** A new filesystem (fsopen) mounted at a path: proc, sysfs, tmpfs, devpts, mqueue, cgroup2 ... */
+  /**
+   * A new filesystem (fsopen) mounted at a path: proc, sysfs, tmpfs, devpts, mqueue, cgroup2 ... The directory is made if it is
+   * absent; a tmpfs without the option "mode" gets the mode of one that was there.
+   */
   | {
       readonly kind: "mount-filesystem";
       readonly type: ByteString;
@@ -65,11 +75,12 @@ export type Action =
       readonly uid: number;
       readonly gid: number;
     }
+  /** No symlink is followed on the way, as for make-node. The same link already there is no failure. */
   | { readonly kind: "make-symlink"; readonly path: ByteString; readonly target: ByteString }
   /** A file is covered by /dev/null (checked to be char 1:3), a directory by one shared empty read-only tmpfs. */
   | { readonly kind: "mask-path"; readonly path: ByteString }
   | { readonly kind: "make-path-readonly"; readonly path: ByteString }
-  /** Written through a private procfs; the key has "/" for "." already. */
+  /** Written through a private procfs; the key has "/" for "." already: "net/ipv4/ip_forward". */
   | { readonly kind: "write-sysctl"; readonly key: ByteString; readonly value: ByteString }
   | { readonly kind: "set-hostname"; readonly name: ByteString }
   | { readonly kind: "set-domainname"; readonly name: ByteString }
@@ -87,12 +98,13 @@ export type Action =
   // The barrier: the launcher is told "ready"; the program goes on when `start` says so, and ends if all ends are closed.
   | { readonly kind: "await-start" }
   // At start.
-  /** Runs a hook inside the container with the state on its stdin; `timeoutMs` 0: none. */
+  /** Runs a hook inside the container with `state` (JSON) on its stdin; `timeoutMs` 0: none. */
   | {
       readonly kind: "run-hook";
       readonly path: ByteString;
       readonly args: readonly ByteString[];
       readonly env: readonly ByteString[];
+      readonly state: Uint8Array;
       readonly timeoutMs: number;
     }
   | { readonly kind: "set-rlimit"; readonly resource: number; readonly soft: bigint; readonly hard: bigint }
@@ -111,12 +123,12 @@ export type Action =
   | { readonly kind: "set-no-new-privileges" }
   | { readonly kind: "load-seccomp"; readonly filter: Uint8Array; readonly flags: number }
   | { readonly kind: "set-exec-label"; readonly lsm: "apparmor" | "selinux"; readonly label: ByteString }
-  /** Closes everything but stdio and this many descriptors from 3 on, finds the program by PATH of `env`, executes it. */
+  /** Finds the program by PATH of `env` and executes it with stdio and `descriptors`, which become 3, 4, ...; all others are closed. */
   | {
       readonly kind: "execute";
       readonly args: readonly ByteString[];
       readonly env: readonly ByteString[];
-      readonly preserveDescriptors: number;
+      readonly descriptors: readonly DescriptorIndex[];
     };
 
 /** A whole program. `exec` into a running container is the same player with another program. */
