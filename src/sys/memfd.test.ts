@@ -1,0 +1,12 @@
+import { expect, test } from "bun:test";
+import { openSync, readFileSync, writeSync } from "node:fs";
+import { isSealed, sealedMemfd } from "./memfd.ts";
+
+test("what is sealed can be read and executed, and never changed", () => {
+  using fd = sealedMemfd("true", readFileSync("/bin/true"));
+  expect(isSealed(fd)).toBe(true);
+  expect(() => writeSync(fd.number, Buffer.from("x"), 0, 1, 0)).toThrow(/EPERM/);
+  expect(() => openSync(`/proc/self/fd/${fd.number}`, "w")).toThrow(/EPERM/);
+  const child = Bun.spawnSync([`/proc/${process.pid}/fd/${fd.number}`]);
+  expect(child.exitCode).toBe(0);
+});
