@@ -25,6 +25,13 @@ export function describeFailure(error: unknown): AtomfsError {
   if (error instanceof AtomfsError) return error;
   if (error instanceof CommanderError)
     return new AtomfsError("usage", message.replace(/^error: /, ""), { hints: ["atomfs help"] });
+  // SQLite has no better word for a disk that has no room for its shared memory file.
+  if (code.startsWith("SQLITE_IOERR")) {
+    return new AtomfsError("unsupported", `The disk is full or fails: ${message}`, {
+      cause: error,
+      hints: ["free some space, `atomfs gc` may help"],
+    });
+  }
   if (code.startsWith("SQLITE_BUSY"))
     return new AtomfsError("stale", "Another command holds the catalog", { cause: error });
   if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) {

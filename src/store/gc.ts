@@ -29,10 +29,15 @@ export function collectGarbage(
   const bytes = paths.reduce((sum, path) => sum + sizeOf(path), 0);
   if (!options.dryRun) {
     for (const path of paths) rmSync(path, { recursive: true, force: true });
-    for (const config of store.catalog.images())
-      if (!reachable.images.has(config)) store.catalog.removeImage(config);
+    pruneCatalog(store, reachable);
   }
   return { paths, bytes };
+}
+
+/** After the files: on a full disk the catalog can't be opened before. Its rows of no image do no harm. */
+function pruneCatalog(store: Store, reachable: Reachable): void {
+  for (const config of store.catalog.images())
+    if (!reachable.images.has(config)) store.catalog.removeImage(config);
 }
 
 function findGarbage(store: Store, reachable: Reachable): string[] {

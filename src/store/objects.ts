@@ -9,7 +9,7 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fromBytes } from "../core/bytestring.ts";
 import type { VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
@@ -40,6 +40,8 @@ export class ObjectStaging implements ContentSink, Disposable {
   newBytes = 0;
   /** Bytes of the objects that the store had already, or that came twice. */
   sharedBytes = 0;
+  /** Of `newBytes`, those that took no space: their files share the data of files outside of the store. */
+  adoptedBytes = 0;
 
   constructor(layout: StoreLayout) {
     this.#layout = layout;
@@ -94,6 +96,25 @@ export class ObjectStaging implements ContentSink, Disposable {
     const path = this.#newPath();
     writeFileSync(path, bytes, { mode: OBJECT_MODE, flag: "wx" });
     return this.#keep(digest, path, bytes.length);
+  }
+
+  /** Where objects are until they are published: empty, on the filesystem of the store. */
+  get directory(): string {
+    return this.#directory;
+  }
+
+  /**
+   * Takes a file of more than 64 bytes by a name for its data instead of its bytes.
+   * @param place makes the file of this name in `directory`, and says whether it needed no space
+   */
+  adopt(digest: VerityDigest, size: number, place: (name: string) => boolean): FileContent {
+    if (this.#has(digest)) {
+      this.sharedBytes += size;
+      return { kind: "object", digest, size };
+    }
+    const path = this.#newPath();
+    if (place(basename(path))) this.adoptedBytes += size;
+    return this.#keep(digest, path, size);
   }
 
   #newPath(): string {

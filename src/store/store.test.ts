@@ -71,6 +71,7 @@ describe("opening", () => {
       addImage();
       temporary.store.putImageDocuments(digestOf("b"), Buffer.from("{}"), Buffer.from("{}"));
       temporary.store.putMolecule(Buffer.from("not really"));
+      temporary.store.catalog.images();
     } finally {
       process.umask(before);
     }
@@ -281,14 +282,14 @@ describe("catalog", () => {
     rows();
     for (const suffix of ["", "-wal", "-shm"]) rmSync(temporary.path(`catalog.db${suffix}`), { force: true });
     for (const name of temporary.list("atoms")) rmSync(temporary.path("atoms", name));
-    expect(() => temporary.reopen()).toThrow(expect.objectContaining({ kind: "bad-data" }));
+    expect(() => temporary.reopen().catalog).toThrow(expect.objectContaining({ kind: "bad-data" }));
     using store = Store.open(temporary.root, { damaged: true });
     expect(store.catalog.images().size).toBe(0);
   });
 
   test("two that open a new store at once both get it", async () => {
     const code = `import { Store } from ${JSON.stringify(join(import.meta.dir, "store.ts"))};
-      using store = Store.open(process.argv[1], { create: true }); console.log(store.state.sequence);`;
+      using store = Store.open(process.argv[1], { create: true }); console.log(store.state.sequence, store.catalog.images().size);`;
     const root = mkdtempSync("/var/tmp/atomfs-store-");
     try {
       const children = [1, 2, 3, 4].map(() =>
@@ -300,7 +301,7 @@ describe("catalog", () => {
           new Response(child.stderr).text(),
           child.exited,
         ]);
-        expect([out, err, exit]).toEqual(["0\n", "", 0]);
+        expect([out, err, exit]).toEqual(["0 0\n", "", 0]);
       }
     } finally {
       rmSync(root, { recursive: true });

@@ -22,24 +22,25 @@ const MOLECULE_MAX_BYTES = 1024 * 1024 * 1024;
 /** Implements docs/formats/store.md. Reading needs no lock; every change is one `transact`. */
 export class Store implements Disposable {
   readonly layout: StoreLayout;
-  readonly catalog: Catalog;
+  readonly #damaged: boolean;
+  #catalog: Catalog | undefined;
   #journal: ReturnType<typeof readJournal>;
   #state: State;
 
   #lock: Disposable | undefined;
   #lockDepth = 0;
 
-  private constructor(layout: StoreLayout) {
+  private constructor(layout: StoreLayout, damaged: boolean) {
     this.layout = layout;
+    this.#damaged = damaged;
     this.#journal = readJournal(layout.journal);
     this.#state = replay(this.#journal.records);
-    this.catalog = new Catalog(layout.catalog, (config) => this.#state.images.has(config));
   }
 
   /**
    * Opens the store at `root`; makes an empty one if there is none and `create` is set.
-   * @param options.damaged open it also if images can't be indexed because their atoms are damaged: for fsck only,
-   * a fix would leave those images out
+   * @param options.damaged use the catalog also if it lacks images whose atoms are damaged: for fsck only, a fix would
+   * leave those images out
    * @throws AtomfsError "not-found", "unsupported" (of another version), "bad-data" (damaged), "usage" (`root` is
    * something else)
    */
@@ -54,22 +55,32 @@ export class Store implements Disposable {
       createStore(layout);
     }
     checkMeta(layout);
-    using stack = new DisposableStack();
-    const store = stack.use(new Store(layout));
-    store.#indexMissingImages(options.damaged === true);
-    stack.move();
-    return store;
+    return new Store(layout, options.damaged === true);
   }
 
-  /** The catalog may be new, lost or of an older version. */
-  #indexMissingImages(tolerant: boolean): void {
-    const indexed = this.catalog.images();
+  /**
+   * Opened at its first use: to read the state, or to make room with gc, must also work on a full disk.
+   * It may be new, lost or of an older version, so images that it lacks are added.
+   * @throws AtomfsError "bad-data" if atoms that it needs for that are damaged
+   */
+  get catalog(): Catalog {
+    if (this.#catalog !== undefined) return this.#catalog;
+    using stack = new DisposableStack();
+    const catalog = stack.use(new Catalog(this.layout.catalog, (config) => this.#state.images.has(config)));
+    this.#indexMissingImages(catalog);
+    stack.move();
+    this.#catalog = catalog;
+    return catalog;
+  }
+
+  #indexMissingImages(catalog: Catalog): void {
+    const indexed = catalog.images();
     for (const image of this.#state.images.values()) {
       if (indexed.has(image.config)) continue;
       try {
-        this.catalog.setImage(image.config, this.packagesIn(image));
+        catalog.setImage(image.config, this.packagesIn(image));
       } catch (error) {
-        if (!tolerant || !(error instanceof AtomfsError)) throw error;
+        if (!this.#damaged || !(error instanceof AtomfsError)) throw error;
       }
     }
   }
@@ -218,7 +229,7 @@ export class Store implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.catalog[Symbol.dispose]();
+    this.#catalog?.[Symbol.dispose]();
   }
 }
 
