@@ -27,6 +27,8 @@ export type DpkgCaseResult = {
 
 const PROGRAMS = ["sh", "dpkg", "dpkg-deb", "dpkg-divert", "dpkg-split", "dpkg-query", "diff", "rm", "tar"];
 const SYSTEM_PROGRAMS = ["ldconfig", "start-stop-daemon"];
+/** Nobody is there to answer: edited conffiles stay. */
+const KEEP_EDITED = ["--force-confdef", "--force-confold"];
 const GENERATED_MD5SUMS = {
   path: "/var/lib/dpkg/info/*.md5sums",
   facts: ["mtime"],
@@ -64,7 +66,7 @@ export async function installSpecs(root: string, debs: string, specs: readonly D
   const files: string[] = [];
   for (const spec of specs) {
     const file = await makeDeb(debs, spec);
-    await inChroot(root, debs, ["dpkg", "-i", join("/mnt", file.slice(debs.length + 1))]);
+    await inChroot(root, debs, ["dpkg", ...KEEP_EDITED, "-i", join("/mnt", file.slice(debs.length + 1))]);
     files.push(file);
   }
   return files;
@@ -107,7 +109,7 @@ export async function compareWithDpkg(
   await copyDirectory(root, reference);
   const debs = dirname(files[0] ?? "");
   const names = files.map((file) => join("/mnt", file.slice(debs.length + 1)));
-  const argv = ["dpkg", "--force-confdef", "--force-confold", "-i", ...names];
+  const argv = ["dpkg", ...KEEP_EDITED, "-i", ...names];
   const { code } = await inChroot(reference, debs, argv, [0, 1]);
   const differences =
     code === 0
