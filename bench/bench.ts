@@ -45,13 +45,17 @@ export class Bench {
     }
   }
 
-  command(argv: readonly [string, ...string[]], env: Environment): Promise<Measured> {
-    return measureCommand(argv, { env, signal: this.signal, scratch: this.place.meterFile });
+  command(
+    argv: readonly [string, ...string[]],
+    env: Environment,
+    okCodes: readonly number[] = [0],
+  ): Promise<Measured> {
+    return measureCommand(argv, { env, signal: this.signal, scratch: this.place.meterFile, okCodes });
   }
 
   /** `atomfs ARGS` in the store `root`, with the bench's own Podman. */
-  atomfs(root: string, args: readonly string[]): Promise<Measured> {
-    return this.command([ATOMFS, ...args], { ...this.place.env, ATOMFS_ROOT: root });
+  atomfs(root: string, args: readonly string[], okCodes: readonly number[] = [0]): Promise<Measured> {
+    return this.command([ATOMFS, ...args], { ...this.place.env, ATOMFS_ROOT: root }, okCodes);
   }
 
   /** Times a piece of this program. */

@@ -30,6 +30,8 @@ exit($status & 127 ? 128 + ($status & 127) : $status >> 8);
 /** The system call's number; its answer has the same form on all 64-bit Linux. */
 const GETRUSAGE: Readonly<Record<string, number>> = { x64: 98, arm64: 165 };
 
+const ANY_CODE: readonly number[] = Array.from({ length: 256 }, (_, code) => code);
+
 export type Measured = { readonly sample: Sample; readonly stdout: string };
 
 export type MeterOptions = {
@@ -37,7 +39,11 @@ export type MeterOptions = {
   readonly signal: AbortSignal;
   /** A file that may be overwritten. */
   readonly scratch: string;
+  /** Exit codes that are an answer, not a failure. Default: 0 only. */
+  readonly okCodes?: readonly number[];
 };
+
+const SHOWN = 2000;
 
 /**
  * Runs a command: its wall time from fork to end, CPU time (user and system) of it and of all its descendants that were
@@ -52,7 +58,12 @@ export async function measureCommand(
   if (getrusage === undefined)
     throw new AtomfsError("unsupported", `The benchmark does not know ${process.arch}`);
   const { env, signal, scratch } = options;
-  const { stdout } = await run(["perl", "-e", METER, scratch, String(getrusage), ...argv], { env, signal });
+  const meter = ["perl", "-e", METER, scratch, String(getrusage), ...argv] as const;
+  const { code, stdout, stderr } = await run(meter, { env, signal, okCodes: ANY_CODE });
+  if (!(options.okCodes ?? [0]).includes(code)) {
+    const shown = stderr.trim().slice(-SHOWN);
+    throw new AtomfsError("failed", `${argv.join(" ")} failed with exit code ${code}: ${shown}`);
+  }
   const sample = JSON.parse(await readFile(scratch, "utf8")) as Sample;
   return { sample, stdout: stdout.toString() };
 }

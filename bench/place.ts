@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writePodmanConfig } from "../scripts/demo/podman-config.ts";
 import { openWorkplace, removeContainers, removeStore, unmountBelow } from "../scripts/demo/workplace.ts";
@@ -15,7 +15,11 @@ const PLAIN_NETWORK = { subnet: "10.89.179.0/24", bridge: "atomfs-bench1" } as c
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Where the benchmark works: a main store with a Podman that sees it, a Podman without AtomFS, room for more stores. */
+/**
+ * Where the benchmark works: a main store with a Podman that sees it, a Podman without AtomFS, room for more stores. Nothing is
+ * removed before the end: after many files were deleted, ext4 makes new ones up to ten times slower for some minutes, since it
+ * passes over each recently freed inode.
+ */
 export type BenchPlace = AsyncDisposable & {
   readonly directory: string;
   /** The main store. */
@@ -25,11 +29,11 @@ export type BenchPlace = AsyncDisposable & {
   /** For podman that has its own overlay storage only. */
   readonly plainEnv: Environment;
   readonly meterFile: string;
-  /** Throws away everything that the plain Podman has. */
+  /** Takes everything that the plain Podman has out of its sight. */
   readonly emptyPlainPodman: () => Promise<void>;
-  /** An empty root for another store. */
+  /** A root for another store, where nothing is yet. */
   readonly newStore: (name: string) => string;
-  /** A path in the place where nothing is. */
+  /** A path where nothing is yet. */
   readonly newPath: (name: string) => string;
 };
 
@@ -56,6 +60,9 @@ export async function openBenchPlace(): Promise<BenchPlace> {
     runtime: "runc",
     ...PLAIN_NETWORK,
   });
+  let names = 0;
+  const nextName = (name: string): string => `${name}-${names++}`;
+  const newPath = (name: string): string => join(directory, "room", nextName(name));
   const owned = stack.move();
   return {
     directory,
@@ -65,24 +72,19 @@ export async function openBenchPlace(): Promise<BenchPlace> {
     meterFile: join(directory, "meter.json"),
     emptyPlainPodman: async () => {
       await removeContainers(plain);
-      for (const name of ["graph", "run"]) removeTree(join(plain, name));
+      unmountBelow(plain);
+      for (const name of ["graph", "run"]) {
+        if (existsSync(join(plain, name))) renameSync(join(plain, name), newPath(name));
+      }
     },
-    newStore: (name) => {
-      const root = join(stores, name);
-      removeStore(root);
-      return root;
-    },
-    newPath: (name) => {
-      const path = join(directory, "room", name);
-      removeTree(path);
-      return path;
-    },
+    newStore: (name) => join(stores, nextName(name)),
+    newPath,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
 /** A directory and what is mounted below it. */
-export function removeTree(path: string): void {
+function removeTree(path: string): void {
   unmountBelow(path);
   rmSync(path, { recursive: true, force: true });
 }

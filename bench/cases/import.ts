@@ -1,9 +1,8 @@
 import { join } from "node:path";
-import { removeStore } from "../../scripts/demo/workplace.ts";
 import { run } from "../../src/sys/process.ts";
 import type { Bench } from "../bench.ts";
 import type { Measured } from "../meter.ts";
-import { diskBytes, removeTree } from "../place.ts";
+import { diskBytes } from "../place.ts";
 import type { Sample } from "../results.ts";
 
 const EMPTY = "Import of web into an empty store";
@@ -25,17 +24,13 @@ export async function importCase(bench: Bench): Promise<void> {
 async function atomfs(bench: Bench): Promise<void> {
   const { images, place } = bench;
   const root = place.newStore("import");
-  try {
-    const one = (group: string, image: "web" | "feed"): Promise<void> =>
-      record(bench, group, OURS, root, () =>
-        bench.atomfs(root, ["import", images[image].source, "--name", `${image}:1.0`]),
-      );
-    await one(EMPTY, "web");
-    await one(SECOND, "feed");
-    await one(AGAIN, "web");
-  } finally {
-    removeStore(root);
-  }
+  const one = (group: string, image: "web" | "feed"): Promise<void> =>
+    record(bench, group, OURS, root, () =>
+      bench.atomfs(root, ["import", images[image].source, "--name", `${image}:1.0`]),
+    );
+  await one(EMPTY, "web");
+  await one(SECOND, "feed");
+  await one(AGAIN, "web");
 }
 
 async function umoci(bench: Bench): Promise<void> {
@@ -50,7 +45,6 @@ async function umoci(bench: Bench): Promise<void> {
       bench.command(["umoci", "unpack", "--image", `${layout}:${tag}`, join(room, name)], process.env),
     );
   }
-  removeTree(room);
 }
 
 async function podman(bench: Bench): Promise<void> {

@@ -1,4 +1,4 @@
-import { AtomfsError } from "../../src/core/errors.ts";
+import { AtomfsError, EXIT_CODES } from "../../src/core/errors.ts";
 import { run } from "../../src/sys/process.ts";
 import type { Bench } from "../bench.ts";
 
@@ -6,6 +6,8 @@ const GROUP = "Verify with 2 running containers";
 const SERVICES = ["web", "feed"] as const;
 const ROUNDS = 10;
 const READY_TIMEOUT_MS = 30_000;
+
+const UNPROVEN = EXIT_CODES.blocked;
 
 type VerifyAnswer = readonly {
   readonly isFixed: boolean;
@@ -41,7 +43,7 @@ export async function verifyCase(bench: Bench): Promise<void> {
 async function untilProven(bench: Bench): Promise<void> {
   const end = performance.now() + READY_TIMEOUT_MS;
   for (;;) {
-    const { stdout } = await bench.atomfs(bench.place.root, ["--json", "fix", "verify"]);
+    const { stdout } = await bench.atomfs(bench.place.root, ["--json", "fix", "verify"], [0, UNPROVEN]);
     const answer = JSON.parse(stdout) as VerifyAnswer;
     const proofs = answer.flatMap((each) => each.containers.map(({ proof }) => proof));
     if (proofs.length === SERVICES.length && proofs.every((proof) => proof === "mapped")) return;
