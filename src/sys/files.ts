@@ -110,7 +110,7 @@ export function copyOrReflink(source: number, target: number, size: number, name
     throw new AtomfsError("bad-data", `Cannot copy ${showPath(name)}: it has ${actual} bytes, want ${size}`);
   }
   if (size === 0) return "copy";
-  if (rawSyscall("ioctl", target, FICLONE, source) === 0) return "reflink";
+  if (reflink(source, target)) return "reflink";
   for (let left = size; left > 0; ) {
     const done = rawSyscall("copy_file_range", source, null, target, null, Math.min(left, COPY_CHUNK), 0);
     if (done < 0 && left === size) {
@@ -122,6 +122,11 @@ export function copyOrReflink(source: number, target: number, size: number, name
     left -= done;
   }
   return "copy";
+}
+
+/** Makes the empty file `target` share all blocks of `source` (both descriptors). False where the filesystem cannot. */
+export function reflink(source: number, target: number): boolean {
+  return rawSyscall("ioctl", target, FICLONE, source) === 0;
 }
 
 function copyByReading(source: number, target: number, size: number, name: Path): void {
