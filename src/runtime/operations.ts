@@ -36,12 +36,15 @@ export type Action =
   | { readonly kind: "join-namespaces"; readonly pidfd: DescriptorIndex; readonly namespaces: number }
   // Before the container counts as created.
   | { readonly kind: "make-directory"; readonly path: ByteString; readonly mode: number }
-  /** Attaches a detached mount (open_tree clone) that the launcher opened; makes the target if it is absent. */
+  /**
+   * Attaches a detached mount (open_tree clone) that the launcher opened; makes the target if it is absent, and directories on
+   * the way to it. "as-mount": a directory if the mount's root is one, else an empty file; the planner cannot know which.
+   */
   | {
       readonly kind: "attach-mount";
       readonly mount: DescriptorIndex;
       readonly path: ByteString;
-      readonly create: "dir" | "file" | "none";
+      readonly create: "dir" | "file" | "none" | "as-mount";
     }
   /**
    * A new filesystem (fsopen) mounted at a path: proc, sysfs, tmpfs, devpts, mqueue, cgroup2 ... The directory is made if it is
