@@ -3,11 +3,12 @@ import { split } from "../atoms/split.ts";
 import { fromBytes, type TreePath, treePath } from "../core/bytestring.ts";
 import type { Sha256 } from "../core/digest.ts";
 import { resolvePath } from "../core/resolve.ts";
-import { contentSize, type ReadObject, type Tree } from "../core/tree.ts";
+import { type ContentSink, contentSize, type ReadObject, type Tree } from "../core/tree.ts";
 import type { DebIdentity } from "../formats/atom/atom.ts";
 import { COMPOSER_VERSION } from "../molecules/compose.ts";
-import { flattenLayers } from "../sources/flatten.ts";
+import { flattenLayers, type Layer } from "../sources/flatten.ts";
 import type { SourceImage } from "../sources/oci-layout.ts";
+import type { ObjectStaging } from "../store/objects.ts";
 import type { ImageRecord, Operation } from "../store/records.ts";
 import { currentGeneration, namesOf } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
@@ -32,6 +33,8 @@ export type Imported = {
   readonly totalBytes: number;
   /** Bytes of objects that the store did not have. */
   readonly newBytes: number;
+  /** Of these, bytes that take no space: the objects share them with the engine that has the image. */
+  readonly adoptedBytes: number;
   readonly sharedBytes: number;
   readonly packageAtoms: number;
   readonly layerAtoms: number;
@@ -49,7 +52,20 @@ export async function importImage(
   options: ImportOptions,
 ): Promise<Imported> {
   using staging = store.beginObjects();
-  const { tree, layerOf } = await flattenLayers(source.layers, staging, {
+  return await importLayers(store, source, { staging, sink: staging }, options);
+}
+
+/** An image whose layers can be read in any way. */
+export type LayeredImage = Omit<SourceImage, "layers"> & { readonly layers: readonly Layer[] };
+
+/** The same with objects that came their own way: `sink` brings what it takes into `staging`. */
+export async function importLayers(
+  store: Store,
+  source: LayeredImage,
+  { staging, sink }: { readonly staging: ObjectStaging; readonly sink: ContentSink },
+  options: ImportOptions,
+): Promise<Imported> {
+  const { tree, layerOf } = await flattenLayers(source.layers, sink, {
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     onProgress: ({ layer, layers, entries }) =>
       options.onProgress?.(`reading layer ${layer + 1} of ${layers}: ${entries} entries`),
@@ -86,6 +102,7 @@ export async function importImage(
     entries: tree.size,
     totalBytes: totalBytes(tree),
     newBytes: staging.newBytes,
+    adoptedBytes: staging.adoptedBytes,
     sharedBytes: staging.sharedBytes,
     packageAtoms: packages.length,
     layerAtoms: atoms.length - packages.length,

@@ -43,7 +43,13 @@ export type FlattenedLayers = {
   readonly layerOf: Map<TreePath, number>;
 };
 
-type Layer = { readonly diffId: Sha256; open(): AsyncIterable<Uint8Array> };
+/** A layer as its uncompressed tar. */
+type TarLayer = { readonly diffId: Sha256; open(): AsyncIterable<Uint8Array> };
+
+/** A layer as the members of its tar, which whoever makes them has verified. */
+export type MemberLayer = { readonly diffId: Sha256; members(): AsyncIterable<TarMember> };
+
+export type Layer = TarLayer | MemberLayer;
 
 /**
  * Applies layers, lowest first, into one tree; file contents go to the sink as they are read.
@@ -60,13 +66,17 @@ export async function flattenLayers(
   for (const [index, layer] of layers.entries()) {
     target.beginLayer(index);
     try {
-      // The diff id guards against an archive that is cut off, and some builders write no end mark.
-      await work.apply(decodeTar(layer.open(), { endMark: "optional" }), index, true);
+      await work.apply(membersOf(layer), index, true);
     } catch (error) {
       throw withContext(error, `Layer ${index + 1} of ${layers.length} (${layer.diffId.slice(0, 12)})`);
     }
   }
   return { tree: target.tree, layerOf: target.layerOf };
+}
+
+function membersOf(layer: Layer): AsyncIterable<TarMember> {
+  // The diff id guards against an archive that is cut off, and some builders write no end mark.
+  return "members" in layer ? layer.members() : decodeTar(layer.open(), { endMark: "optional" });
 }
 
 /** The tree of one archive in which names have no second meaning (no whiteouts): a package's files. */
