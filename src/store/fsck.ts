@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { lstatSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Sha256, VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
@@ -118,6 +118,7 @@ function checkDocuments(store: Store, image: ImageRecord): void {
     ["config", store.layout.imageConfig(image.config), image.config],
     ["manifest", store.layout.imageManifest(image.config), image.manifest],
   ] as const) {
+    if (!existsSync(path)) throw new AtomfsError("bad-data", `its ${what} is missing`);
     const bytes = readFileBounded(path, DOCUMENT_MAX_BYTES);
     if (createHash("sha256").update(bytes).digest("hex") !== digest)
       throw new AtomfsError("bad-data", `its ${what} is damaged`);

@@ -344,7 +344,7 @@ describe("fsck", () => {
     [
       "a missing config",
       () => rmSync(temporary.path("images", `${images.web.config}.config`)),
-      /image .* is missing/,
+      /image .* its config is missing/,
       true,
     ],
     [

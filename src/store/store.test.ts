@@ -100,6 +100,7 @@ describe("opening", () => {
     const before = process.umask(0);
     try {
       addImage();
+      temporary.store.catalog.images();
     } finally {
       process.umask(before);
     }
