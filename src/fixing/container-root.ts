@@ -1,13 +1,15 @@
-import { constants, fstatSync, openSync, readSync } from "node:fs";
+import { constants, fstatSync, openSync, readFileSync, readlinkSync, readSync } from "node:fs";
 import type { TreePath } from "../core/bytestring.ts";
 import type { Sha256, VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
-import type { FileContent, Tree } from "../core/tree.ts";
+import { resolvePath } from "../core/resolve.ts";
+import { contentSize, type FileContent, type Tree } from "../core/tree.ts";
 import { VerityHasher } from "../core/verity.ts";
 import { readErofs } from "../formats/erofs/reader.ts";
 import { currentGeneration } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
-import { Fd } from "../sys/fd.ts";
+import { Fd, O_PATH } from "../sys/fd.ts";
+import { hasCode } from "../sys/ffi.ts";
 import { readFileBounded } from "../sys/files.ts";
 import { openInRoot } from "../sys/openat2.ts";
 
@@ -16,10 +18,11 @@ const CHUNK = 1 << 20;
 
 /** What a running container's root is, found by reading it. */
 export type RootState = {
-  readonly status: "current" | "outdated" | "unknown";
-  /** The molecule whose files the root has; undefined if none of the image's molecules fits. */
+  /** "shadowed": the current molecule, but the container wrote over files in which the molecules differ. */
+  readonly status: "current" | "shadowed" | "outdated" | "unknown";
+  /** The molecule whose files the root has; undefined if it can't be told. */
   readonly molecule: VerityDigest | undefined;
-  /** Paths that tell the image's molecules apart and have neither's content: the container wrote over them. */
+  /** Paths that tell the image's molecules apart and don't have that molecule's content: the container wrote over them. */
   readonly shadowed: readonly TreePath[];
 };
 
@@ -32,60 +35,118 @@ export class MoleculeTrees {
     this.#store = store;
   }
 
+  /** @throws AtomfsError "bad-data" if the molecule is missing or damaged */
   get(molecule: VerityDigest): Tree {
     const known = this.#trees.get(molecule);
     if (known !== undefined) return known;
-    const tree = readErofs(readFileBounded(this.#store.layout.molecule(molecule), MOLECULE_MAX_BYTES));
+    const tree = readErofs(readMolecule(this.#store, molecule));
     this.#trees.set(molecule, tree);
     return tree;
+  }
+
+  /** undefined if the molecule is missing or damaged. */
+  find(molecule: VerityDigest): Tree | undefined {
+    try {
+      return this.get(molecule);
+    } catch (error) {
+      if (error instanceof AtomfsError) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** @throws AtomfsError "bad-data" if there is none */
+export function readMolecule(store: Store, molecule: VerityDigest): Uint8Array {
+  try {
+    return readFileBounded(store.layout.molecule(molecule), MOLECULE_MAX_BYTES);
+  } catch (error) {
+    if (!hasCode(error, "ENOENT", "ELOOP")) throw error;
+    throw new AtomfsError("bad-data", `The store has lost molecule ${molecule}`, {
+      cause: error,
+      hints: ["run `atomfs fsck`"],
+    });
   }
 }
 
 /**
  * Which of its image's molecules a process has as root. Overlay doesn't tell what it was mounted on, so the files that
  * differ between those molecules are opened inside the process's root and measured. Nothing of the container is run or
- * believed: paths are resolved inside its root only.
+ * believed: paths are resolved inside its root only, nothing but regular files is opened, and nothing is read that has
+ * another size than every molecule's file.
+ * @throws AtomfsError "not-found" if the process has ended, "bad-data" if the current molecule is damaged
  */
 export function inspectRoot(store: Store, trees: MoleculeTrees, config: Sha256, pid: number): RootState {
   const current = currentGeneration(store.state, config);
   if (current === undefined) return { status: "unknown", molecule: undefined, shadowed: [] };
-  const molecules = [...new Set((store.state.generations.get(config) ?? []).map((each) => each.molecule))];
-  const paths = distinguishingPaths(molecules.map((molecule) => trees.get(molecule)));
-  using root = openRoot(pid);
-  const seen = new Map(paths.map((path) => [path, measure(root, path)]));
-  const fits = (molecule: VerityDigest): boolean =>
-    paths.every((path) => seen.get(path) === contentKey(trees.get(molecule), path));
-  if (fits(current.molecule)) return { status: "current", molecule: current.molecule, shadowed: [] };
-  const other = molecules.find(fits);
-  if (other !== undefined) return { status: "outdated", molecule: other, shadowed: [] };
-  const shadowed = paths.filter((path) => {
-    const key = seen.get(path);
-    return molecules.every((molecule) => contentKey(trees.get(molecule), path) !== key);
-  });
-  const rest = paths.filter((path) => !shadowed.includes(path));
-  const likely = molecules.findLast((molecule) =>
-    rest.every((path) => seen.get(path) === contentKey(trees.get(molecule), path)),
-  );
-  return { status: likely === current.molecule ? "unknown" : "outdated", molecule: likely, shadowed };
-}
-
-/** Regular files (or their absence) in which the trees are not all equal. */
-export function distinguishingPaths(trees: readonly Tree[]): TreePath[] {
-  const [first, ...others] = trees;
-  if (first === undefined) return [];
-  const paths = new Set<TreePath>();
-  for (const other of others) {
-    for (const path of first.keys()) if (contentKey(first, path) !== contentKey(other, path)) paths.add(path);
-    for (const path of other.keys()) if (contentKey(first, path) !== contentKey(other, path)) paths.add(path);
+  const known = new Map<VerityDigest, Tree>([[current.molecule, trees.get(current.molecule)]]);
+  // Newest first. Old ones may have been collected.
+  for (const { molecule } of [...(store.state.generations.get(config) ?? [])].reverse()) {
+    const tree = known.has(molecule) ? undefined : trees.find(molecule);
+    if (tree !== undefined) known.set(molecule, tree);
   }
-  return [...paths];
+  using root = openRoot(pid);
+  const contents = distinguishingContents([...known.values()]);
+  const seen = new Map([...contents].map(([path, each]) => [path, measure(root, path, each)]));
+  const differing = (tree: Tree): TreePath[] =>
+    [...seen].filter(([path, key]) => keyAt(tree, path) !== key).map(([path]) => path);
+  const candidates = [...known].map(([molecule, tree]) => ({ molecule, shadowed: differing(tree) }));
+  const least = Math.min(...candidates.map(({ shadowed }) => shadowed.length));
+  const best = candidates.filter(({ shadowed }) => shadowed.length === least);
+  const [first] = best;
+  if (first === undefined) throw new TypeError("An image with a current molecule has a molecule");
+  const { molecule, shadowed } = first;
+  if (molecule !== current.molecule) return { status: "outdated", molecule, shadowed };
+  if (least === 0) return { status: "current", molecule, shadowed };
+  // As near to an older one: nothing is claimed.
+  if (best.length > 1) return { status: "unknown", molecule: undefined, shadowed };
+  return { status: "shadowed", molecule, shadowed };
 }
 
 const ABSENT = "absent";
+/** What is there is no content of any molecule. */
+const OTHER = "other";
 
-function contentKey(tree: Tree, path: TreePath): string {
+/** For each path at which the trees' contents are not all equal: the sizes that they have there. */
+function distinguishingContents(trees: readonly Tree[]): Map<TreePath, ReadonlySet<number>> {
+  const [first, ...others] = trees;
+  const found = new Map<TreePath, Set<number>>();
+  if (first === undefined) return found;
+  for (const other of others) {
+    for (const tree of [first, other]) {
+      for (const path of tree.keys())
+        if (!found.has(path) && !sameContent(contentAt(first, path), contentAt(other, path)))
+          found.set(path, new Set());
+    }
+  }
+  for (const [path, sizes] of found) {
+    for (const tree of trees) {
+      const content = contentAt(tree, path);
+      if (content !== undefined) sizes.add(contentSize(content));
+    }
+  }
+  return found;
+}
+
+/** The content that a program gets that opens the path: symlinks are followed inside the tree. */
+function contentAt(tree: Tree, path: TreePath): FileContent | undefined {
   const inode = tree.get(path);
-  return inode?.type === "file" ? keyOf(inode.content) : ABSENT;
+  if (inode?.type === "file") return inode.content;
+  if (inode?.type !== "symlink") return undefined;
+  const target = resolvePath(tree, path, true);
+  const reached = target === undefined ? undefined : tree.get(target);
+  return reached?.type === "file" ? reached.content : undefined;
+}
+
+function sameContent(a: FileContent | undefined, b: FileContent | undefined): boolean {
+  if (a === undefined || b === undefined || a.kind === "object") {
+    return a === b || (a?.kind === "object" && b?.kind === "object" && a.digest === b.digest);
+  }
+  return b.kind === "inline" && a.bytes === b.bytes;
+}
+
+function keyAt(tree: Tree, path: TreePath): string {
+  const content = contentAt(tree, path);
+  return content === undefined ? ABSENT : keyOf(content);
 }
 
 function keyOf(content: FileContent): string {
@@ -95,34 +156,53 @@ function keyOf(content: FileContent): string {
   return hasher.digest();
 }
 
+/**
+ * @throws AtomfsError "not-found" if the process has ended. A process that shares this one's mounts is taken for another
+ * one that got its number.
+ */
 function openRoot(pid: number): Fd {
   try {
-    return new Fd(openSync(`/proc/${pid}/root`, constants.O_RDONLY | constants.O_DIRECTORY));
+    if (readlinkSync(`/proc/${pid}/ns/mnt`) !== readlinkSync("/proc/self/ns/mnt"))
+      return new Fd(openSync(`/proc/${pid}/root`, O_PATH | constants.O_DIRECTORY));
   } catch (cause) {
-    throw new AtomfsError("not-found", `Process ${pid} has ended`, { cause });
+    if (!hasCode(cause, "ENOENT", "ESRCH")) throw cause;
   }
+  throw new AtomfsError("not-found", `Process ${pid} has ended`);
 }
 
-/** The fs-verity digest of a regular file inside the root; "absent" for anything else. */
-function measure(root: Fd, path: TreePath): string {
+/** The fs-verity digest of a regular file of one of these sizes on the root's own mount, or one of the two words above. */
+function measure(root: Fd, path: TreePath, sizes: ReadonlySet<number>): string {
   try {
-    using file = openInRoot(root, path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
-    if (!fstatSync(file.number).isFile()) return ABSENT;
-    return measureDescriptor(file.number);
+    // Opening a pipe may wait, opening a device may do anything. A name only is harmless.
+    using name = openInRoot(root, path, O_PATH);
+    const stat = fstatSync(name.number);
+    if (!stat.isFile()) return ABSENT;
+    // A volume, or a file of /proc, whose size is no promise and which may keep its reader waiting.
+    if (!sizes.has(stat.size) || mountOf(name) !== mountOf(root)) return OTHER;
+    using file = new Fd(openSync(name.procPath, constants.O_RDONLY));
+    return measureDescriptor(file.number, stat.size) ?? OTHER;
   } catch (error) {
-    if (error instanceof AtomfsError) return ABSENT;
+    if (hasCode(error, "ENOENT", "ENOTDIR")) return ABSENT;
+    // Loops of symlinks, damaged objects and whatever else a root can have: not what a molecule has.
+    if (error instanceof Error && "code" in error) return OTHER;
     throw error;
   }
 }
 
-/** The fs-verity digest of all that a descriptor reads. */
-export function measureDescriptor(fd: number): VerityDigest {
+/** The kernel's number of the mount that a descriptor is on (proc_pid_fdinfo(5)). */
+function mountOf(fd: Fd): string | undefined {
+  return /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd.number}`, "latin1"))?.[1];
+}
+
+/** The fs-verity digest of `size` bytes of a descriptor; undefined if it has more or fewer of them by now. */
+export function measureDescriptor(fd: number, size: number): VerityDigest | undefined {
   const hasher = new VerityHasher();
-  const buffer = Buffer.allocUnsafe(CHUNK);
-  for (let position = 0; ; ) {
-    const got = readSync(fd, buffer, 0, CHUNK, position);
-    if (got === 0) return hasher.digest();
+  const buffer = Buffer.allocUnsafe(Math.min(CHUNK, size + 1));
+  for (let position = 0; position <= size; ) {
+    const got = readSync(fd, buffer, 0, Math.min(buffer.length, size + 1 - position), position);
+    if (got === 0) return position === size ? hasher.digest() : undefined;
     hasher.update(buffer.subarray(0, got));
     position += got;
   }
+  return undefined;
 }

@@ -3,15 +3,15 @@ import { packageKey, readDpkgDatabase } from "../atoms/dpkg-database.ts";
 import { displayText, type TreePath } from "../core/bytestring.ts";
 import type { Sha256, VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
-import { readContent, type Tree } from "../core/tree.ts";
+import { type FileContent, type Inode, readContent, type Tree } from "../core/tree.ts";
 import { verityDigest } from "../core/verity.ts";
 import type { EngineContainer } from "../engines/engine.ts";
-import type { AtomEntry } from "../formats/atom/atom.ts";
+import { isNewer } from "../molecules/fix-matching.ts";
 import type { FixRule, ImageRecord, Replacement } from "../store/records.ts";
 import { currentGeneration, namesOf } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
-import { readFileBounded } from "../sys/files.ts";
-import { inspectRoot, MoleculeTrees, type RootState } from "./container-root.ts";
+import { hasCode } from "../sys/ffi.ts";
+import { inspectRoot, MoleculeTrees, type RootState, readMolecule } from "./container-root.ts";
 import { containerProcesses, livePath, mappedFiles } from "./process-files.ts";
 
 export type ImageVerification = {
@@ -62,14 +62,26 @@ export function verifyFix(
     const current = currentGeneration(store.state, image.config);
     if (current === undefined || !current.fixes.includes(rule.id)) continue;
     images.push(verifyImage(store, trees, image, current.molecule, rule));
-    for (const container of containers) {
-      if (container.imageId !== image.config || container.pid === undefined || container.isInfra) continue;
-      verified.push(verifyContainer(store, trees, image, current.molecule, rule, container, container.pid));
+    let files: FixedFiles | undefined;
+    for (const container of containers.filter(isRunning)) {
+      if (container.imageId !== image.config) continue;
+      verified.push(
+        verifyContainer(store, trees, image.config, container, () => {
+          files ??= fixedFiles(store, trees, image, current.molecule, rule);
+          return files;
+        }),
+      );
     }
   }
   const isFixed =
     images.length > 0 && [...images, ...verified].every(({ problems }) => problems.length === 0);
   return { fix: rule.id, title: rule.title, images, containers: verified, isFixed };
+}
+
+type RunningContainer = EngineContainer & { readonly pid: number };
+
+function isRunning(container: EngineContainer): container is RunningContainer {
+  return container.pid !== undefined;
 }
 
 function verifyImage(
@@ -80,8 +92,32 @@ function verifyImage(
   rule: FixRule,
 ): ImageVerification {
   const problems: string[] = [];
-  const bytes = readFileBounded(store.layout.molecule(molecule), 1 << 30);
-  if (verityDigest(bytes) !== molecule)
+  let filesChecked = 0;
+  try {
+    filesChecked = checkMolecule(store, trees, image, molecule, rule, problems);
+  } catch (error) {
+    if (!(error instanceof AtomfsError)) throw error;
+    problems.push(`its molecule cannot be read: ${error.message}`);
+  }
+  return {
+    config: image.config,
+    names: namesOf(store.state, image.config),
+    molecule,
+    filesChecked,
+    problems,
+  };
+}
+
+/** Adds what is wrong to `problems`. @returns how many files were measured @throws AtomfsError "bad-data" */
+function checkMolecule(
+  store: Store,
+  trees: MoleculeTrees,
+  image: ImageRecord,
+  molecule: VerityDigest,
+  rule: FixRule,
+  problems: string[],
+): number {
+  if (verityDigest(readMolecule(store, molecule)) !== molecule)
     problems.push("the molecule's bytes have another digest than its name");
   const tree = trees.get(molecule);
   const database = readDpkgDatabase(tree, (digest) => store.readObject(digest));
@@ -89,7 +125,8 @@ function verifyImage(
   for (const replacement of replacementsIn(store, image, rule)) {
     const key = packageKey({ name: replacement.package, architecture: replacement.architecture });
     const installed = database?.installed.get(key);
-    if (installed?.record.version !== replacement.version) {
+    // Another fix may have brought a newer one.
+    if (installed === undefined || isNewer(replacement.version, installed.record.version)) {
       problems.push(
         `the package database says ${key} is ${installed?.record.version ?? "absent"}, not ${replacement.version}`,
       );
@@ -101,20 +138,19 @@ function verifyImage(
       filesChecked += 1;
     }
   }
-  return {
-    config: image.config,
-    names: namesOf(store.state, image.config),
-    molecule,
-    filesChecked,
-    problems,
-  };
+  return filesChecked;
 }
 
-/** The rule's replacements that an image has a package for. */
+/** The rule's replacements that an image got: of a package that it had in an older version. */
 function replacementsIn(store: Store, image: ImageRecord, rule: FixRule): Replacement[] {
   const packages = store.catalog.packagesOfImage(image.config);
   return rule.replacements.filter((replacement) =>
-    packages.some((row) => row.name === replacement.package && row.architecture === replacement.architecture),
+    packages.some(
+      (row) =>
+        row.name === replacement.package &&
+        row.architecture === replacement.architecture &&
+        isNewer(replacement.version, row.version),
+    ),
   );
 }
 
@@ -138,85 +174,108 @@ type FixedFiles = {
   readonly sizes: ReadonlySet<number>;
 };
 
-function fixedFiles(store: Store, image: ImageRecord, tree: Tree, rule: FixRule): FixedFiles {
-  const next = new Map<string, VerityDigest>();
-  const old = new Map<VerityDigest, TreePath>();
-  const sizes = new Set<number>();
-  const rows = store.catalog.packagesOfImage(image.config);
-  for (const replacement of replacementsIn(store, image, rule)) {
-    const row = rows.find(
-      (each) => each.name === replacement.package && each.architecture === replacement.architecture,
-    );
-    if (row === undefined) continue;
-    for (const entry of store.readAtom(row.atom).entries) noteOld(entry, old, sizes);
-    const database = readDpkgDatabase(tree, (digest) => store.readObject(digest));
-    for (const path of database?.installed.get(packageKey(row))?.paths ?? []) {
-      const inode = tree.get(path);
-      if (inode?.type !== "file" || inode.content.kind !== "object") continue;
-      next.set(path, inode.content.digest);
-      sizes.add(inode.content.size);
-    }
-  }
-  for (const digest of next.values()) old.delete(digest);
-  return { old, next, sizes };
-}
-
-function noteOld(entry: AtomEntry, old: Map<VerityDigest, TreePath>, sizes: Set<number>): void {
-  if (entry.inode.type !== "file" || entry.inode.content.kind !== "object") return;
-  old.set(entry.inode.content.digest, entry.path);
-  sizes.add(entry.inode.content.size);
-}
-
-function verifyContainer(
+/** @throws AtomfsError "bad-data" if the current molecule or an atom is damaged */
+function fixedFiles(
   store: Store,
   trees: MoleculeTrees,
   image: ImageRecord,
   molecule: VerityDigest,
   rule: FixRule,
-  container: EngineContainer,
-  pid: number,
-): ContainerVerification {
-  const problems: string[] = [];
-  const root = rootOf(store, trees, image.config, pid);
-  if (root.status === "outdated") problems.push("its root is an older molecule: restart it");
-  if (root.status === "unknown") problems.push("its root is not known to be the current molecule");
-  for (const path of root.shadowed) problems.push(`its writable layer has another ${displayText(path)}`);
-  const files = fixedFiles(store, image, trees.get(molecule), rule);
-  const processes = containerProcesses(pid, container.id);
-  const measured = new Map<string, VerityDigest>();
-  let provenMappings = 0;
-  for (const each of processes) {
-    for (const mapping of mappedFiles(each, { sizes: files.sizes, paths: files.next }, measured)) {
-      const oldPath = files.old.get(mapping.digest);
-      const wanted = files.next.get(livePath(mapping.path));
-      if (oldPath !== undefined) problems.push(`process ${each} maps the old ${displayText(oldPath)}`);
-      else if (wanted !== undefined && wanted !== mapping.digest)
-        problems.push(`process ${each} maps an unknown ${mapping.path}`);
-      else if (wanted !== undefined) provenMappings += 1;
+): FixedFiles {
+  const tree = trees.get(molecule);
+  const next = new Map<string, VerityDigest>();
+  const old = new Map<VerityDigest, { readonly path: TreePath; readonly size: number }>();
+  const sizes = new Set<number>();
+  const note = (path: TreePath, inode: Inode): void => {
+    const content = objectOf(inode);
+    if (content !== undefined) old.set(content.digest, { path, size: content.size });
+  };
+  // What other fixes had brought before is as old.
+  for (const generation of store.state.generations.get(image.config) ?? []) {
+    for (const [path, inode] of trees.find(generation.molecule) ?? []) note(path, inode);
+  }
+  const packages = store.catalog.packagesOfImage(image.config);
+  const database = readDpkgDatabase(tree, (digest) => store.readObject(digest));
+  for (const replacement of replacementsIn(store, image, rule)) {
+    const key = packageKey({ name: replacement.package, architecture: replacement.architecture });
+    for (const row of packages.filter((each) => packageKey(each) === key))
+      for (const { path, inode } of store.readAtom(row.atom).entries) note(path, inode);
+    for (const path of database?.installed.get(key)?.paths ?? []) {
+      const content = objectOf(tree.get(path));
+      if (content === undefined) continue;
+      next.set(path, content.digest);
+      sizes.add(content.size);
     }
   }
-  const proof = problems.length > 0 ? "none" : provenMappings > 0 ? "mapped" : "root";
-  const { id, name, startedAt } = container;
-  return {
-    id,
-    name,
-    config: image.config,
-    startedAt,
-    root: root.status,
-    processes: processes.length,
-    provenMappings,
-    proof,
-    problems,
-  };
+  for (const inode of tree.values()) {
+    const content = objectOf(inode);
+    if (content !== undefined) old.delete(content.digest);
+  }
+  for (const { size } of old.values()) sizes.add(size);
+  return { old: new Map([...old].map(([digest, { path }]) => [digest, path])), next, sizes };
 }
 
-function rootOf(store: Store, trees: MoleculeTrees, config: Sha256, pid: number): RootState {
+function objectOf(inode: Inode | undefined): Extract<FileContent, { kind: "object" }> | undefined {
+  return inode?.type === "file" && inode.content.kind === "object" ? inode.content : undefined;
+}
+
+function verifyContainer(
+  store: Store,
+  trees: MoleculeTrees,
+  config: Sha256,
+  container: RunningContainer,
+  filesOfFix: () => FixedFiles,
+): ContainerVerification {
+  const problems: string[] = [];
+  const { id, name, pid, startedAt } = container;
+  const result = { id, name, config, startedAt, problems };
   try {
-    return inspectRoot(store, trees, config, pid);
+    const root = inspectRoot(store, trees, config, pid);
+    problems.push(...rootProblems(root));
+    const files = filesOfFix();
+    const processes = containerProcesses(pid, id);
+    const provenMappings = checkMappings(processes, files, problems);
+    const proof = problems.length > 0 ? "none" : provenMappings > 0 ? "mapped" : "root";
+    return { ...result, root: root.status, processes: processes.length, provenMappings, proof };
   } catch (error) {
-    if (error instanceof AtomfsError && error.kind === "not-found") {
-      return { status: "unknown", molecule: undefined, shadowed: [] };
-    }
-    throw error;
+    problems.push(whyUnproven(error));
+    return { ...result, root: "unknown", processes: 0, provenMappings: 0, proof: "none" };
   }
+}
+
+function rootProblems(root: RootState): string[] {
+  const problems: string[] = [];
+  if (root.status === "outdated") problems.push("its root is an older molecule: restart it");
+  if (root.status === "unknown") problems.push("its root is not known to be the current molecule");
+  for (const path of root.shadowed)
+    problems.push(`it has its own ${displayText(path)} over the molecule's (writable layer or volume)`);
+  return problems;
+}
+
+/** Adds what is wrong to `problems`. @returns how many mappings are of files of the new atoms */
+function checkMappings(processes: readonly number[], files: FixedFiles, problems: string[]): number {
+  const measured = new Map<string, VerityDigest | undefined>();
+  let proven = 0;
+  for (const each of processes) {
+    for (const { path, digest } of mappedFiles(each, { sizes: files.sizes, paths: files.next }, measured)) {
+      const oldPath = digest === undefined ? undefined : files.old.get(digest);
+      const wanted = files.next.get(livePath(path));
+      if (oldPath !== undefined) problems.push(`process ${each} maps the old ${displayText(oldPath)}`);
+      else if (wanted !== undefined && wanted !== digest)
+        problems.push(`process ${each} maps an unknown ${displayText(path as TreePath)}`);
+      else if (wanted !== undefined) proven += 1;
+    }
+  }
+  return proven;
+}
+
+/** One container that can't be looked at does not keep the others from being looked at. */
+function whyUnproven(error: unknown): string {
+  if (error instanceof AtomfsError && error.kind === "not-found")
+    return "it ended while it was looked at: verify again";
+  if (error instanceof AtomfsError) return error.message;
+  if (hasCode(error, "EACCES", "EPERM"))
+    return `its processes may not be looked at: ${(error as Error).message}`;
+  if (hasCode(error, "EIO")) return `a file cannot be read: ${(error as Error).message}`;
+  throw error;
 }

@@ -1,12 +1,15 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
+import { contentSize } from "../core/tree.ts";
 import { verityDigest } from "../core/verity.ts";
 import { readErofs } from "../formats/erofs/reader.ts";
 import type { StoreLayout } from "../store/layout.ts";
+import { hasCode } from "../sys/ffi.ts";
 import { readFileBounded, writeAtomic } from "../sys/files.ts";
+import { unmountAt } from "../sys/mount.ts";
 import { findMount, readMountinfo } from "../sys/mountinfo.ts";
 import { applyMount, unmount } from "./apply.ts";
 import { checkoutTree } from "./checkout.ts";
@@ -51,8 +54,14 @@ export function mountMolecule(layout: StoreLayout, molecule: VerityDigest): Moun
     { molecule, erofsPath, objectsDir: layout.objects, treesDir: layout.trees, target },
     capabilities,
   );
-  if (findMount(readMountinfo(), target) !== undefined) return { target, row: spec.row, isNew: false };
-  const erofs = readFileBounded(erofsPath, MOLECULE_MAX_BYTES);
+  const mounted = findMount(readMountinfo(), target);
+  if (mounted !== undefined) {
+    if (moleculeOfMount(mounted) === molecule) return { target, row: spec.row, isNew: false };
+    throw new AtomfsError("failed", `Cannot mount molecule ${molecule}: something else is on ${target}`, {
+      hints: [`umount ${target}`],
+    });
+  }
+  const erofs = readMolecule(layout, molecule);
   if (verityDigest(erofs) !== molecule) {
     throw new AtomfsError("untrusted", `Molecule ${molecule} is not what was written: it is not mounted`, {
       hints: ["run `atomfs fsck`"],
@@ -72,10 +81,62 @@ export function mountMolecule(layout: StoreLayout, molecule: VerityDigest): Moun
   return { target, row: spec.row, isNew: true };
 }
 
-/** Takes a molecule's mount away. Containers that run on it keep it: their overlay holds it. @returns was it mounted? */
+/** Every file of a molecule, as the sum of their sizes; each path counts. @throws AtomfsError "bad-data" */
+export function moleculeTreeSize(layout: StoreLayout, molecule: VerityDigest): number {
+  let total = 0;
+  for (const inode of readErofs(readMolecule(layout, molecule)).values())
+    if (inode.type === "file") total += contentSize(inode.content);
+  return total;
+}
+
+function readMolecule(layout: StoreLayout, molecule: VerityDigest): Buffer {
+  try {
+    return readFileBounded(layout.molecule(molecule), MOLECULE_MAX_BYTES);
+  } catch (cause) {
+    if (!hasCode(cause, "ENOENT", "ELOOP")) throw cause;
+    throw new AtomfsError("bad-data", `The store has lost molecule ${molecule}`, {
+      cause,
+      hints: ["run `atomfs fsck`"],
+    });
+  }
+}
+
+/** A mount takes milliseconds. What is as old as this was left by a program that was killed. */
+const ABANDONED_MS = 10 * 60_000;
+
+/**
+ * Takes away the mount points that a killed program left while it mounted layers by path. Those of a program that is
+ * at it right now stay: they are young.
+ * @returns how many there were
+ */
+export function sweepAbandonedLayers(layout: StoreLayout, now: Date): number {
+  const run = runDirectoryOf(layout.root);
+  if (!existsSync(run)) return 0;
+  let swept = 0;
+  for (const name of readdirSync(run)) {
+    const points = join(run, name);
+    if (!name.startsWith("layers-") || now.getTime() - statSync(points).mtimeMs < ABANDONED_MS) continue;
+    for (const point of readdirSync(points).map((each) => join(points, each))) {
+      while (findMount(readMountinfo(), point) !== undefined) unmountAt(point, { detach: true });
+      rmdirSync(point);
+    }
+    rmdirSync(points);
+    swept += 1;
+  }
+  return swept;
+}
+
+/** Takes a molecule's mount away. Containers that run on it keep it: their overlay holds it. @returns is it away now, and was not before? */
 export function unmountMolecule(layout: StoreLayout, molecule: VerityDigest): boolean {
   const target = mountPointOf(layout, molecule);
-  const wasMounted = unmount(target);
+  let wasMounted: boolean;
+  try {
+    wasMounted = unmount(target);
+  } catch (error) {
+    // Somebody's working directory, or an open file: the next time will do.
+    if (hasCode(error, "EBUSY")) return false;
+    throw error;
+  }
   rmSync(leasePath(layout, molecule), { force: true });
   if (existsSync(target)) rmdirSync(target);
   return wasMounted;

@@ -116,10 +116,7 @@ export class PodmanEngine {
         hints: [`systemctl restart ${container.systemdUnit}`],
       });
     }
-    await this.stop(container.id, options);
-    await this.#container("cleanup", [container.id]);
-    const stillMounted = await this.containerMergedDir(container.id);
-    await this.start(container.id);
+    const stillMounted = await this.#startAgain(container.id, () => this.#takeDown(container.id, options));
     if (stillMounted === undefined) return;
     throw new AtomfsError(
       "failed",
@@ -130,8 +127,33 @@ export class PodmanEngine {
     );
   }
 
+  /** @returns where its root is still mounted, if it is */
+  async #takeDown(id: string, options: { readonly graceSeconds?: number }): Promise<string | undefined> {
+    await this.stop(id, options);
+    await this.#container("cleanup", [id]);
+    return this.containerMergedDir(id);
+  }
+
+  /** Whatever goes wrong: a container that ran shall run. What went wrong first is what is told. */
+  async #startAgain<T>(id: string, takeDown: () => Promise<T>): Promise<T> {
+    let result: T;
+    try {
+      result = await takeDown();
+    } catch (error) {
+      const { state } = (await this.inspect(id)).container;
+      if (state !== "running" && state !== "paused") await this.start(id);
+      throw error;
+    }
+    await this.start(id);
+    return result;
+  }
+
   async #container(verb: string, args: readonly string[]): Promise<RunResult> {
-    const result = await this.#podman(["container", verb, ...args], { okCodes: [0, PODMAN_ERROR] });
+    // In a session of its own: Ctrl-C on the terminal, which all programs of a session get, would end it half-way.
+    const result = await run(["setsid", "podman", "container", verb, ...args], {
+      env: this.#env,
+      okCodes: [0, PODMAN_ERROR],
+    });
     if (result.code === 0) return result;
     const id = args[args.length - 1] ?? "";
     if (/no such container|no container with name or id/i.test(result.stderr)) throw noContainer(id);

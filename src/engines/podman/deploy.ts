@@ -1,8 +1,17 @@
 import { readFileSync } from "node:fs";
+import { basename } from "node:path";
 import type { Sha256 } from "../../core/digest.ts";
-import { mountedMolecules, mountMolecule, unmountMolecule } from "../../mounts/molecule-mounts.ts";
+import { AtomfsError } from "../../core/errors.ts";
+import {
+  moleculeTreeSize,
+  mountedMolecules,
+  mountMolecule,
+  sweepAbandonedLayers,
+  unmountMolecule,
+} from "../../mounts/molecule-mounts.ts";
 import { namesOf } from "../../store/state.ts";
 import type { Store } from "../../store/store.ts";
+import type { PublishedImage } from "./image-records.ts";
 import { diffTarget, publishedImages, publishImage, setDiffTarget, setImageNames } from "./image-store.ts";
 
 export type Deployed = { readonly config: Sha256; readonly target: string; readonly isNew: boolean };
@@ -11,32 +20,68 @@ export type Deployed = { readonly config: Sha256; readonly target: string; reado
  * Makes what engines see in the image store follow the journal: every image published under its names, its tree the
  * mounted current molecule. A container that runs keeps its old root; its next start gets the new one.
  * Safe to repeat at any time, also after a reboot, when all mounts are gone.
+ * @throws AtomfsError of the first image's kind if some images cannot be deployed. Those keep what the engines had of them;
+ * all others are deployed
  */
 export function deployImages(store: Store): Deployed[] {
   using _lock = store.lock();
   const { layout, state } = store;
+  sweepAbandonedLayers(layout, new Date());
   const published = new Map(publishedImages(layout.imageStore).map((image) => [image.config, image]));
   const deployed: Deployed[] = [];
+  const failures: { readonly name: string; readonly error: AtomfsError }[] = [];
   const wanted = new Set<string>();
   for (const config of state.images.keys()) {
-    const molecule = store.currentMolecule(config);
-    wanted.add(molecule);
-    const { target, isNew } = mountMolecule(layout, molecule);
-    const names = namesOf(state, config);
     const known = published.get(config);
-    if (known === undefined) publish(store, config, names, target);
-    else {
-      if (diffTarget(layout.imageStore, config) !== target) setDiffTarget(layout.imageStore, config, target);
-      if ([...known.names].sort().join() !== names.join()) setImageNames(layout.imageStore, config, names);
+    try {
+      const each = deployImage(store, config, known);
+      wanted.add(basename(each.target));
+      deployed.push(each);
+    } catch (error) {
+      if (!(error instanceof AtomfsError)) throw error;
+      failures.push({ name: namesOf(state, config)[0] ?? config.slice(0, 12), error });
+      if (known !== undefined) wanted.add(basename(diffTarget(layout.imageStore, config)));
     }
-    deployed.push({ config, target, isNew });
   }
   for (const molecule of mountedMolecules(layout))
     if (!wanted.has(molecule)) unmountMolecule(layout, molecule);
+  if (failures.length > 0) throw notDeployed(failures, deployed.length);
   return deployed;
 }
 
-function publish(store: Store, config: Sha256, names: readonly string[], target: string): void {
+function notDeployed(
+  failures: readonly { readonly name: string; readonly error: AtomfsError }[],
+  others: number,
+): AtomfsError {
+  const [first] = failures;
+  const reasons = failures.map(({ name, error }) => `${name} (${error.message})`).join(", ");
+  return new AtomfsError(
+    first?.error.kind ?? "failed",
+    `Cannot deploy ${reasons}; ${others} other image(s) are deployed`,
+    { hints: [...new Set(failures.flatMap(({ error }) => error.hints))], cause: first?.error },
+  );
+}
+
+function deployImage(store: Store, config: Sha256, known: PublishedImage | undefined): Deployed {
+  const { layout, state } = store;
+  const molecule = store.currentMolecule(config);
+  const { target, isNew } = mountMolecule(layout, molecule);
+  const names = namesOf(state, config);
+  if (known === undefined) publish(store, config, names, target, moleculeTreeSize(layout, molecule));
+  else {
+    if (diffTarget(layout.imageStore, config) !== target) setDiffTarget(layout.imageStore, config, target);
+    if ([...known.names].sort().join() !== names.join()) setImageNames(layout.imageStore, config, names);
+  }
+  return { config, target, isNew };
+}
+
+function publish(
+  store: Store,
+  config: Sha256,
+  names: readonly string[],
+  target: string,
+  treeSize: number,
+): void {
   const { layout, state } = store;
   const image = state.images.get(config);
   if (image === undefined) throw new TypeError("A published image must be in the store");
@@ -49,6 +94,7 @@ function publish(store: Store, config: Sha256, names: readonly string[], target:
     manifestBytes: readFileSync(layout.imageManifest(config)),
     names,
     created: createdTime(configBytes),
+    treeSize,
     diffTarget: target,
   });
 }
