@@ -60,6 +60,11 @@ export type Action =
       readonly path: ByteString;
       /** tmpcopyup: what the path held before is copied into the new filesystem. */
       readonly copyUp: boolean;
+      /**
+       * If the directory was there before, the new filesystem's root gets its mode: what runc does for a tmpfs without `mode=`,
+       * whose own default, 1777, would let everyone write to a /run that was 0755. Absent: no.
+       */
+      readonly keepMode?: true;
     }
   | { readonly kind: "set-mount-attributes"; readonly path: ByteString; readonly attributes: MountAttributes }
   | {
