@@ -28,7 +28,7 @@ import { type Composition, compose } from "./compose.ts";
 
 /*
  * The rules that no comparison with dpkg on one machine can reach, and the shape of the answers. What dpkg does is
- * compared with dpkg itself in tests/privileged/dpkg-cases.test.ts.
+ * compared with dpkg itself in tests/privileged/dpkg-files.test.ts and its neighbours.
  */
 
 const objects = new Map<VerityDigest, Uint8Array>();

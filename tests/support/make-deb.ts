@@ -40,6 +40,26 @@ export type DebSpec = {
   readonly noMd5sums?: boolean;
 };
 
+type Files = NonNullable<DebSpec["files"]>;
+
+/** Version 1 of the package "pkg". */
+export function v1(files: Files, more: Partial<DebSpec> = {}): DebSpec {
+  return { name: "pkg", version: "1", files, ...more };
+}
+
+/** Version 2 of the package "pkg". */
+export function v2(files: Files, more: Partial<DebSpec> = {}): DebSpec {
+  return { name: "pkg", version: "2", files, ...more };
+}
+
+/** Makes /etc/a.conf a conffile. */
+export const CONF = { control: { conffiles: "/etc/a.conf\n" } };
+
+/** An edit of a root directory: one file written. */
+export function write(path: string, text: string): (root: string) => void {
+  return (root) => writeFileSync(join(root, path), text);
+}
+
 /** Times tell the versions apart: version 2 of anything is made at second 2,000,000. */
 function timeOf(version: string): number {
   return (Number.parseInt(version, 10) || 1) * 1_000_000;
