@@ -3,6 +3,7 @@ import { decodeTar } from "../formats/tar/decode.ts";
 import type { TarMember } from "../formats/tar/member.ts";
 import { type ChunkOrigins, SharedDirectory } from "../store/adopt.ts";
 import type { ObjectStaging } from "../store/objects.ts";
+import { hasCode } from "../sys/ffi.ts";
 import type { StoredLayer } from "./containers-storage.ts";
 import type { MemberLayer } from "./flatten.ts";
 import { walkLayer } from "./layer-directory.ts";
@@ -24,6 +25,20 @@ export function openStoredLayer(
 }
 
 async function* membersOf(
+  layer: StoredLayer,
+  staging: ObjectStaging,
+  origins: ChunkOrigins,
+): AsyncGenerator<TarMember, void, void> {
+  try {
+    yield* readMembers(layer, staging, origins);
+  } catch (cause) {
+    // System calls of our own name what they did; what Node throws here means that the directory is going away.
+    if (cause instanceof AtomfsError || !hasCode(cause, "ENOENT")) throw cause;
+    throw new AtomfsError("not-found", "Cannot read the engine's layer: it was removed meanwhile", { cause });
+  }
+}
+
+async function* readMembers(
   layer: StoredLayer,
   staging: ObjectStaging,
   origins: ChunkOrigins,
