@@ -1,109 +1,24 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { createHash } from "node:crypto";
+import { chmodSync, linkSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import {
-  chmodSync,
-  linkSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
-import {
-  digestOf,
-  fixRule,
-  generation,
-  imageRecord,
-  TemporaryStore,
-} from "../../tests/support/temporary-store.ts";
-import { ROOT, treePath } from "../core/bytestring.ts";
-import type { Sha256, VerityDigest } from "../core/digest.ts";
-import { DEFAULT_ROOT, EMPTY_XATTRS, type FileContent, type Inode, type Tree } from "../core/tree.ts";
-import type { AtomOrigin } from "../formats/atom/atom.ts";
-import { writeErofs } from "../formats/erofs/writer.ts";
-import { checkStore, type FsckReport, rebuildCatalog } from "./fsck.ts";
+  type FilledImages,
+  fillStore,
+  putImage,
+  putObject,
+  type StoredImage,
+} from "../../tests/support/filled-store.ts";
+import { digestOf, TemporaryStore } from "../../tests/support/temporary-store.ts";
+import type { VerityDigest } from "../core/digest.ts";
+import { checkStore } from "./fsck.ts";
 import { collectGarbage, type Garbage } from "./gc.ts";
 
 let temporary: TemporaryStore;
-let images: { web: StoredImage; fixedWeb: VerityDigest; fixAtom: Sha256; fixObject: VerityDigest };
+let images: FilledImages;
 beforeEach(() => {
   temporary = new TemporaryStore();
-  images = fill();
+  images = fillStore(temporary);
 });
 afterEach(() => temporary[Symbol.dispose]());
-
-type StoredImage = {
-  readonly config: Sha256;
-  readonly atom: Sha256;
-  readonly molecule: VerityDigest;
-  readonly object: VerityDigest;
-};
-
-function putObject(text: string): FileContent & { kind: "object" } {
-  using staging = temporary.store.beginObjects();
-  const content = staging.putBytes(Buffer.alloc(3000, text));
-  staging.publish();
-  if (content.kind !== "object") throw new Error("too small for an object");
-  return content;
-}
-
-function treeOf(content: FileContent): Tree {
-  const file: Inode = {
-    type: "file",
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    mtime: { sec: 1, nsec: 0 },
-    xattrs: EMPTY_XATTRS,
-    content,
-  };
-  return new Map<ReturnType<typeof treePath>, Inode>([
-    [ROOT, DEFAULT_ROOT],
-    [treePath("/file"), file],
-  ]);
-}
-
-function putAtom(origin: AtomOrigin, content: FileContent): Sha256 {
-  const entries = [...treeOf(content)].map(([path, inode]) => ({ path, inode }));
-  return temporary.store.putAtom({ origin, control: [], entries });
-}
-
-const identity = { name: "demo", architecture: "amd64", version: "1", source: "demo", sourceVersion: "1" };
-
-/** Atom, object, molecule and documents that only the caller may name. */
-function putImage(text: string): StoredImage {
-  const { store } = temporary;
-  const content = putObject(text);
-  const atom = putAtom({ kind: "installed", package: identity }, content);
-  const molecule = store.putMolecule(writeErofs(treeOf(content)));
-  const config = Buffer.from(`config ${text}`);
-  const id = createHash("sha256").update(config).digest("hex") as Sha256;
-  store.putImageDocuments(id, config, Buffer.from(`manifest ${text}`));
-  return { config: id, atom, molecule, object: content.digest };
-}
-
-function fill(): typeof images {
-  const web = putImage("web");
-  const manifest = createHash("sha256").update("manifest web").digest("hex") as Sha256;
-  const newContent = putObject("fixed");
-  const fixAtom = putAtom(
-    { kind: "deb", package: { ...identity, version: "2" }, deb: digestOf("d") },
-    newContent,
-  );
-  const fixedWeb = temporary.store.putMolecule(writeErofs(treeOf(newContent)));
-  temporary.store.catalog.setImage(web.config, [{ ...identity, atom: web.atom }]);
-  temporary.transact(
-    { op: "image-added", image: { ...imageRecord(web.config, [web.atom]), manifest } },
-    { op: "name-set", name: "localhost/web:latest", config: web.config },
-    { op: "generation", generation: generation(web.config, 1, web.molecule) },
-  );
-  temporary.transact(
-    { op: "fix-added", fix: fixRule("0123456789ab", [fixAtom]) },
-    { op: "generation", generation: generation(web.config, 2, fixedWeb, ["0123456789ab"]) },
-  );
-  return { web, fixedWeb, fixAtom, fixObject: newContent.digest };
-}
 
 function writePlan(name: string, plan: unknown): void {
   writeFileSync(temporary.path("plans", name), JSON.stringify(plan));
@@ -133,14 +48,14 @@ describe("gc", () => {
   });
 
   test("a dry run says what a run removes, and removes nothing", async () => {
-    const stray = putImage("stray");
+    const stray = putImage(temporary, "stray");
     const said = collect(true);
     expect(names(said)).toEqual(partsOf(stray));
     expect(said.bytes).toBeGreaterThan(6000);
     expect(collect(true)).toEqual(said);
     expect(collect()).toEqual(said);
     expect(collect()).toEqual({ paths: [], bytes: 0 });
-    expect((await check()).problems).toEqual([]);
+    expect((await checkStore(temporary.store, { readObjects: true })).problems).toEqual([]);
   });
 
   test("an image that was removed goes, with what only it had", () => {
@@ -161,7 +76,7 @@ describe("gc", () => {
   });
 
   test("a molecule that is mounted or leased is kept with its objects and tree", () => {
-    const stray = putImage("stray");
+    const stray = putImage(temporary, "stray");
     mkdirSync(temporary.path("trees", stray.molecule));
     const removed = names(collect(false, [stray.molecule]));
     expect(removed).not.toContain(`molecules/${stray.molecule}.erofs`);
@@ -177,7 +92,7 @@ describe("gc", () => {
   });
 
   test("a plan keeps what it needs until the journal moves on", () => {
-    const stray = putImage("stray");
+    const stray = putImage(temporary, "stray");
     const plan = {
       sequence: temporary.store.state.sequence,
       rules: [{ replacements: [{ atom: stray.atom }] }],
@@ -239,13 +154,13 @@ describe("gc", () => {
   });
 
   test("an object that an engine's layer shares frees nothing", () => {
-    const content = putObject("shared");
+    const content = putObject(temporary, "shared");
     linkSync(temporary.path(objectPath(content.digest)), temporary.path("cache/layer-file"));
     expect(collect()).toEqual({ paths: [temporary.path(objectPath(content.digest))], bytes: 0 });
   });
 
   test("with a damaged atom nothing is removed", () => {
-    putImage("stray");
+    putImage(temporary, "stray");
     chmodSync(temporary.path("atoms", images.web.atom), 0o600);
     truncateSync(temporary.path("atoms", images.web.atom), 10);
     expect(() => collect()).toThrow(expect.objectContaining({ kind: "bad-data" }));
@@ -261,167 +176,5 @@ describe("gc", () => {
     expect(temporary.list("tmp")).toHaveLength(1);
     staging[Symbol.dispose]();
     expect(collect().paths).toEqual([]);
-  });
-});
-
-function check(readObjects = true): Promise<FsckReport> {
-  return checkStore(temporary.store, { readObjects });
-}
-
-function flip(path: string): void {
-  const bytes = readFileSync(path);
-  const at = Math.floor(bytes.length / 2);
-  bytes[at] = (bytes[at] ?? 0) ^ 1;
-  writeFileSync(path, bytes);
-}
-
-describe("fsck", () => {
-  test("a good store is clean", async () => {
-    const clean = { problems: [], checked: { atoms: 2, molecules: 2, objects: 2 }, repaired: 0 };
-    expect(await check()).toEqual(clean);
-    expect(await check(false)).toEqual(clean);
-  });
-
-  const DAMAGE: readonly (readonly [string, () => void, RegExp, boolean])[] = [
-    [
-      "a missing object",
-      () => rmSync(temporary.path(objectPath(images.web.object))),
-      /object .* is missing/,
-      true,
-    ],
-    [
-      "a flipped byte in an object",
-      () => flip(temporary.path(objectPath(images.web.object))),
-      /object .* another digest/,
-      false,
-    ],
-    [
-      "a shorter object",
-      () => truncateSync(temporary.path(objectPath(images.web.object)), 2999),
-      /object .* 2999 bytes, want 3000/,
-      true,
-    ],
-    [
-      "an object that is a symlink",
-      () => {
-        rmSync(temporary.path(objectPath(images.web.object)));
-        symlinkSync("/etc/passwd", temporary.path(objectPath(images.web.object)));
-      },
-      /object .* regular file/,
-      true,
-    ],
-    [
-      "a flipped byte in a fix's object",
-      () => flip(temporary.path(objectPath(images.fixObject))),
-      /another digest/,
-      false,
-    ],
-    [
-      "a missing molecule",
-      () => rmSync(temporary.path("molecules", `${images.web.molecule}.erofs`)),
-      /molecule .* is missing/,
-      true,
-    ],
-    [
-      "a flipped byte in a molecule",
-      () => flip(temporary.path("molecules", `${images.fixedWeb}.erofs`)),
-      /molecule .* another digest/,
-      true,
-    ],
-    ["a missing atom", () => rmSync(temporary.path("atoms", images.web.atom)), /has lost atom/, true],
-    [
-      "a flipped byte in an atom",
-      () => flip(temporary.path("atoms", images.web.atom)),
-      /atom .* not what was written/,
-      true,
-    ],
-    [
-      "a flipped byte in a fix's atom",
-      () => flip(temporary.path("atoms", images.fixAtom)),
-      /atom .* not what was written/,
-      true,
-    ],
-    [
-      "a missing config",
-      () => rmSync(temporary.path("images", `${images.web.config}.config`)),
-      /image .* its config is missing/,
-      true,
-    ],
-    [
-      "a flipped byte in a config",
-      () => flip(temporary.path("images", `${images.web.config}.config`)),
-      /config is damaged/,
-      true,
-    ],
-    [
-      "a flipped byte in a manifest",
-      () => flip(temporary.path("images", `${images.web.config}.manifest`)),
-      /manifest is damaged/,
-      true,
-    ],
-    [
-      "a catalog without the image",
-      () => temporary.store.catalog.clear(),
-      /catalog says something else/,
-      true,
-    ],
-    [
-      "a catalog that says something else",
-      () =>
-        temporary.store.catalog.setImage(images.web.config, [
-          { ...identity, version: "9", atom: images.web.atom },
-        ]),
-      /catalog says something else/,
-      true,
-    ],
-  ];
-  test.each(DAMAGE)("%s", async (_, damage, problem, isQuick) => {
-    damage();
-    const report = await check();
-    expect(report.problems).not.toEqual([]);
-    expect(report.problems.join("\n")).toMatch(problem);
-    expect((await check(false)).problems.length > 0).toBe(isQuick);
-  });
-
-  test("all problems are listed, not only the first", async () => {
-    rmSync(temporary.path(objectPath(images.web.object)));
-    flip(temporary.path(objectPath(images.fixObject)));
-    rmSync(temporary.path("molecules", `${images.web.molecule}.erofs`));
-    expect((await check()).problems).toHaveLength(3);
-  });
-
-  test("an image without any package is clean", async () => {
-    const config = Buffer.from("scratch");
-    const id = createHash("sha256").update(config).digest("hex") as Sha256;
-    const manifest = createHash("sha256").update("m").digest("hex") as Sha256;
-    temporary.store.putImageDocuments(id, config, Buffer.from("m"));
-    temporary.store.catalog.setImage(id, []);
-    temporary.transact(
-      { op: "image-added", image: { ...imageRecord(id), manifest } },
-      { op: "generation", generation: generation(id, 1, images.web.molecule) },
-    );
-    expect((await check()).problems).toEqual([]);
-  });
-
-  test("current/ is repaired and counted", async () => {
-    writeFileSync(temporary.path("current", images.web.config), "x");
-    expect(await check()).toMatchObject({ problems: [], repaired: 1 });
-    expect(await check()).toMatchObject({ problems: [], repaired: 0 });
-  });
-
-  test("a signal ends it", async () => {
-    const signal = AbortSignal.abort();
-    await expect(checkStore(temporary.store, { readObjects: true, signal })).rejects.toMatchObject({
-      kind: "interrupted",
-    });
-  });
-
-  test("a rebuilt catalog equals the one before, and forgets images that are gone", async () => {
-    const before = temporary.store.catalog.packagesOfImage(images.web.config);
-    temporary.store.catalog.setImage(digestOf("c"), [{ ...identity, atom: digestOf("d") }]);
-    expect(rebuildCatalog(temporary.store)).toBe(1);
-    expect(temporary.store.catalog.packagesOfImage(images.web.config)).toEqual(before);
-    expect([...temporary.store.catalog.images()]).toEqual([images.web.config]);
-    expect((await check()).problems).toEqual([]);
   });
 });
