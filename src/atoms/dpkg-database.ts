@@ -7,7 +7,7 @@ import {
   type TreePath,
   treePath,
 } from "../core/bytestring.ts";
-import { resolvePath } from "../core/resolve.ts";
+import { pathResolver, resolvePath } from "../core/resolve.ts";
 import { type ReadObject, readContent, type Tree } from "../core/tree.ts";
 import type { DebIdentity } from "../formats/atom/atom.ts";
 import {
@@ -69,16 +69,20 @@ export function readTreeFile(tree: Tree, path: TreePath, readObject: ReadObject)
   return inode?.type === "file" ? readContent(inode.content, readObject) : undefined;
 }
 
-/** Where a path that a package names is in the tree: diverted unless the package diverts it itself, usrmerge followed. */
+/**
+ * Where a path that a package names is in the tree: diverted unless the package diverts it itself, usrmerge followed.
+ * @param resolve a `pathResolver` of the tree, for callers with many paths
+ */
 export function locate(
   tree: Tree,
   spelled: ByteString,
   owner: ByteString,
   diversions: readonly Diversion[],
+  resolve: (path: TreePath) => TreePath | undefined = (path) => resolvePath(tree, path, false),
 ): TreePath | undefined {
   const diverted = diversions.find((each) => each.from === spelled && each.package !== owner)?.to ?? spelled;
   const path = parseTreePath(diverted);
-  return path === undefined ? undefined : resolvePath(tree, path, false);
+  return path === undefined ? undefined : resolve(path);
 }
 
 /** Reads the package database of a tree; undefined for a tree without dpkg. @throws AtomfsError "bad-data" */
@@ -90,9 +94,10 @@ export function readDpkgDatabase(tree: Tree, readObject: ReadObject): DpkgDataba
   const records = parseStatus(status);
   const diversions = parseDiversions(file("/var/lib/dpkg/diversions"));
   const installed = new Map<string, InstalledDeb>();
+  const resolve = pathResolver(tree);
   for (const record of records) {
     if (record.status.state === "not-installed" || record.status.state === "config-files") continue;
-    const deb = readInstalled(tree, readObject, record, diversions);
+    const deb = readInstalled(tree, readObject, record, diversions, resolve);
     installed.set(packageKey({ name: record.package, architecture: record.architecture }), deb);
   }
   return {
@@ -109,11 +114,13 @@ function readInstalled(
   readObject: ReadObject,
   record: PackageRecord,
   diversions: readonly Diversion[],
+  resolve: (path: TreePath) => TreePath | undefined,
 ): InstalledDeb {
   const infoBase = infoBaseName(record);
   const info = (member: string): Uint8Array =>
     readTreeFile(tree, infoPath(infoBase, member), readObject) ?? new Uint8Array();
-  const at = (spelled: ByteString): TreePath | undefined => locate(tree, spelled, record.package, diversions);
+  const at = (spelled: ByteString): TreePath | undefined =>
+    locate(tree, spelled, record.package, diversions, resolve);
   const listed = parseFileList(info("list"));
   const paths = new Set<TreePath>();
   const directories = new Set<TreePath>();

@@ -37,3 +37,24 @@ export function resolvePath(tree: Tree, path: TreePath, followLast: boolean): Tr
   }
   return at;
 }
+
+/**
+ * `resolvePath` without following the last name, for many paths of one tree that doesn't change meanwhile: each
+ * directory is resolved once.
+ */
+export function pathResolver(tree: Tree): (path: TreePath) => TreePath | undefined {
+  const directories = new Map<string, TreePath | undefined>();
+  return (path) => {
+    const slash = path.lastIndexOf("/");
+    if (slash <= 0) return path;
+    const directory = path.slice(0, slash) as TreePath;
+    let resolved = directories.get(directory);
+    if (resolved === undefined && !directories.has(directory)) {
+      const found = resolvePath(tree, directory, true);
+      const type = found === undefined ? undefined : tree.get(found)?.type;
+      resolved = type === undefined || type === "dir" ? found : undefined;
+      directories.set(directory, resolved);
+    }
+    return resolved === undefined ? undefined : joinPath(resolved, path.slice(slash + 1) as ByteString);
+  };
+}

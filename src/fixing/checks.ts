@@ -89,7 +89,7 @@ function installResults(key: string, outcome: InstallOutcome): CheckResult[] {
     ...outcome.keptConffiles.map((path) => ({
       check: "conffile" as const,
       verdict: "warn" as const,
-      reason: `${shown(path)} was edited in the image and is kept; the new one is ${shown(path)}.dpkg-dist`,
+      reason: `${shown(path)} was edited or removed in the image and stays so; the new one is ${shown(path)}.dpkg-dist`,
     })),
     ...leftOutResults(key, outcome.leftOut),
   ];
