@@ -47,11 +47,12 @@ export type Reverted = { readonly rule: FixRule; readonly evaluations: readonly 
  * @throws AtomfsError "not-found"
  */
 export function revertFix(store: Store, id: string, command: string, now: Date): Reverted {
+  // Before the store's lock: gc takes its own and the store's in this order.
+  using evaluator = new Evaluator(store);
   using _lock = store.lock();
   const rule = store.state.fixes.get(id);
   if (rule === undefined)
     throw new AtomfsError("not-found", `There is no fix ${id}`, { hints: ["`atomfs fix list`"] });
-  using evaluator = new Evaluator(store);
   const operations: Operation[] = [{ op: "fix-removed", id }];
   const evaluations: Evaluation[] = [];
   for (const image of store.state.images.values()) {

@@ -81,8 +81,7 @@ export async function importLayers(
 
   const known = new Set<Sha256>([...store.state.images.values()].flatMap((image) => image.atoms));
   const ids = atoms.map((atom) => store.putAtom(atom));
-  store.putImageDocuments(source.configDigest, source.configBytes, source.manifestBytes);
-  const image: ImageRecord = {
+  const found: ImageRecord = {
     config: source.configDigest,
     manifest: source.manifestDigest,
     atoms: ids,
@@ -95,7 +94,7 @@ export async function importLayers(
   const packages = atoms.flatMap((atom, index) =>
     atom.origin.kind === "installed" ? [{ ...atom.origin.package, atom: ids[index] as Sha256 }] : [],
   );
-  const { settled, isNew } = record(store, image, packages, options);
+  const { image, settled, isNew } = record(store, found, source, packages, options);
   return {
     image,
     isNew,
@@ -111,28 +110,35 @@ export async function importLayers(
   };
 }
 
+/** An image that the store has keeps its record and documents: the same config can come with another manifest. */
 function record(
   store: Store,
-  image: ImageRecord,
+  found: ImageRecord,
+  documents: Pick<LayeredImage, "configBytes" | "manifestBytes">,
   packages: readonly (DebIdentity & { readonly atom: Sha256 })[],
   options: ImportOptions,
-): { settled: Settled; isNew: boolean } {
+): { image: ImageRecord; settled: Settled; isNew: boolean } {
   using _lock = store.lock();
-  store.catalog.setImage(image.config, packages);
-  const isNew = !store.state.images.has(image.config);
-  const names = [...new Set([...namesOf(store.state, image.config), ...options.names])];
-  using evaluator = new Evaluator(store);
-  const settled = evaluator.settle(image, names, [...store.state.fixes.values()]);
-  evaluator.publish();
+  const known = store.state.images.get(found.config);
+  const image = known ?? found;
   const operations: Operation[] = [];
-  if (isNew) operations.push({ op: "image-added", image });
+  if (known === undefined) {
+    store.putImageDocuments(image.config, documents.configBytes, documents.manifestBytes);
+    store.catalog.setImage(image.config, packages);
+    operations.push({ op: "image-added", image });
+  }
   for (const name of options.names) {
     if (store.state.names.get(name) !== image.config)
       operations.push({ op: "name-set", name, config: image.config });
   }
-  operations.push(...generationOf(store, settled.evaluation, isNew ? "import" : "import of a known image"));
+  const names = [...new Set([...namesOf(store.state, image.config), ...options.names])];
+  using evaluator = new Evaluator(store);
+  const settled = evaluator.settle(image, names, [...store.state.fixes.values()]);
+  evaluator.publish();
+  const reason = known === undefined ? "import" : "import of a known image";
+  operations.push(...generationOf(store, settled.evaluation, reason));
   store.transact(options.command, options.now, operations);
-  return { settled, isNew };
+  return { image, settled, isNew: known === undefined };
 }
 
 /** The next generation of an image, or nothing if its current one is the same already. */
