@@ -1,32 +1,56 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { AtomfsError } from "../core/errors.ts";
+import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
 import { deployImages } from "../engines/podman/deploy.ts";
+import {
+  importAllFromContainersStorage,
+  importFromContainersStorage,
+  type StorageImportOptions,
+} from "../fixing/import-containers-storage.ts";
 import { type Imported, importImage } from "../fixing/import-image.ts";
 import { normalizeImageName, parseLayoutReference } from "../formats/oci/reference.ts";
+import { openContainersStorage, type StoredImage } from "../sources/containers-storage.ts";
 import { openOciLayout } from "../sources/oci-layout.ts";
 import { currentGeneration } from "../store/state.ts";
+import type { Store } from "../store/store.ts";
 import { type Context, openStore } from "./context.ts";
 import { bytesText, shortId } from "./output.ts";
+
+type Options = { readonly name?: string; readonly deploy?: boolean; readonly all?: boolean };
+
+const STORAGE = "containers-storage:";
 
 export function registerImport(program: Command, context: () => Context): void {
   program
     .command("import")
-    .description("take an image into the store and show it to the engines")
-    .argument("<image>", "oci:DIRECTORY[:TAG]")
-    .option("--name <name>", "name of the image (default: the tag)")
-    .option("--no-deploy", "store only: neither mount it nor show it in the image store")
-    .action((image: string, options: { name?: string; deploy: boolean }) =>
-      runImport(context(), image, options),
-    );
+    .description("take an image into the store")
+    .argument("[image]", `oci:DIRECTORY[:TAG], or ${STORAGE}NAME for an image that Podman or CRI-O holds`)
+    .option("--all", "all images that Podman or CRI-O holds and the store does not have")
+    .option("--name <name>", "name of the image (default: the tag, or the engine's names)")
+    .option("--deploy", "mount it and show it in the image store (default for oci:)")
+    .option("--no-deploy", "store only (default for images that an engine holds)")
+    .action((image: string | undefined, options: Options) => runImport(context(), image, options));
 }
 
-async function runImport(
-  context: Context,
-  reference: string,
-  options: { name?: string; deploy: boolean },
-): Promise<void> {
+async function runImport(context: Context, image: string | undefined, options: Options): Promise<void> {
+  if (options.all === true) {
+    if (image !== undefined || options.name !== undefined)
+      throw new AtomfsError("usage", "--all takes every image under its own names: no image and no --name");
+    await importAll(context, options);
+  } else if (image === undefined) {
+    throw new AtomfsError("usage", "missing required argument 'image', or --all");
+  } else if (image.startsWith(STORAGE)) await importHeld(context, image.slice(STORAGE.length), options);
+  else await importLayout(context, image, options);
+}
+
+async function importLayout(context: Context, reference: string, options: Options): Promise<void> {
   const start = performance.now();
+  if (!reference.startsWith("oci:")) {
+    throw new AtomfsError(
+      "usage",
+      `Cannot use image reference ${JSON.stringify(reference)}: want oci:DIR[:TAG] or ${STORAGE}NAME`,
+    );
+  }
   const { directory, tag } = parseLayoutReference(reference);
   const given = options.name ?? tag;
   if (given === undefined) {
@@ -34,23 +58,92 @@ async function runImport(
       hints: ["add --name NAME"],
     });
   }
-  const name = normalizeImageName(given);
+  const names = [normalizeImageName(given)];
   const source = await openOciLayout(resolve(directory), tag);
   using store = openStore(context, { create: true });
   const imported = await importImage(store, source, {
-    names: [name],
+    ...importOptions(context),
+    names,
     source: reference,
+  });
+  if (options.deploy ?? true) deployImages(store);
+  answerOne(context, store, imported, names, performance.now() - start);
+}
+
+async function importHeld(context: Context, wanted: string, options: Options): Promise<void> {
+  const start = performance.now();
+  const storage = openContainersStorage();
+  const image = storage.findImage(wanted);
+  const names = options.name === undefined ? image.names : [normalizeImageName(options.name)];
+  using store = openStore(context, { create: true });
+  const imported = await importFromContainersStorage(store, storage, image, {
+    ...importOptions(context),
+    names,
+  });
+  if (options.deploy ?? false) deployImages(store);
+  answerOne(context, store, imported, names, performance.now() - start);
+}
+
+async function importAll(context: Context, options: Options): Promise<void> {
+  const start = performance.now();
+  const storage = openContainersStorage();
+  using store = openStore(context, { create: true });
+  const { imported, failed, known } = await importAllFromContainersStorage(
+    store,
+    storage,
+    importOptions(context),
+  );
+  if (options.deploy ?? false) deployImages(store);
+  if (failed.length > 0) context.setExitCode(EXIT_CODES.blocked);
+  const milliseconds = performance.now() - start;
+  const answer = {
+    imported: imported.map(({ image, result }) => answerOf(store, result, image.names)),
+    known: known.map((image) => image.configDigest),
+    failed: failed.map(({ image, error: { kind, message } }) => ({
+      image: image.configDigest,
+      names: image.names,
+      kind,
+      message,
+    })),
+    milliseconds,
+  };
+  context.output.answer(answer, () =>
+    [
+      ...imported.map(({ image, result }) => importText(store, result, image.names)),
+      ...failed.map(({ image, error }) => `${shownName(image)}  not imported: ${error.message}`),
+      `${imported.length} imported, ${known.length} were in the store, ${failed.length} failed in ${(milliseconds / 1000).toFixed(2)} s`,
+    ].join("\n"),
+  );
+}
+
+function importOptions(context: Context): Omit<StorageImportOptions, "names"> {
+  return {
     command: context.commandLine,
     now: new Date(),
     signal: context.signal,
     onProgress: context.output.progress,
-  });
-  if (options.deploy) deployImages(store);
-  const milliseconds = performance.now() - start;
+  };
+}
+
+function answerOne(
+  context: Context,
+  store: Store,
+  imported: Imported,
+  names: readonly string[],
+  milliseconds: number,
+): void {
+  const answer = { ...answerOf(store, imported, names), milliseconds };
+  context.output.answer(
+    answer,
+    () => `${importText(store, imported, names)}\n  time      ${(milliseconds / 1000).toFixed(2)} s`,
+  );
+}
+
+function answerOf(store: Store, imported: Imported, names: readonly string[]) {
   const generation = currentGeneration(store.state, imported.image.config);
-  const answer = {
+  return {
     image: imported.image.config,
-    names: [name],
+    names,
     isNew: imported.isNew,
     molecule: generation?.molecule,
     generation: generation?.number,
@@ -62,22 +155,30 @@ async function runImport(
     entries: imported.entries,
     totalBytes: imported.totalBytes,
     newBytes: imported.newBytes,
+    adoptedBytes: imported.adoptedBytes,
     sharedBytes: imported.sharedBytes,
-    milliseconds,
   };
-  context.output.answer(answer, () => importText(imported, name, answer.molecule ?? "", milliseconds));
 }
 
-function importText(imported: Imported, name: string, molecule: string, milliseconds: number): string {
+function shownName({ names, configDigest }: Pick<StoredImage, "names" | "configDigest">): string {
+  return names[0] ?? shortId(configDigest);
+}
+
+function importText(store: Store, imported: Imported, names: readonly string[]): string {
+  const { image, settled } = imported;
+  const molecule = currentGeneration(store.state, image.config)?.molecule ?? "";
   const atoms = imported.packageAtoms + imported.layerAtoms;
+  const adopted =
+    imported.adoptedBytes === 0
+      ? ""
+      : ` (${bytesText(imported.adoptedBytes)} of it on the engine's own blocks)`;
   const lines = [
-    `${name}  ${shortId(imported.image.config)}${imported.isNew ? "" : "  (was in the store)"}`,
+    `${shownName({ names, configDigest: image.config })}  ${shortId(image.config)}${imported.isNew ? "" : "  (was in the store)"}`,
     `  atoms     ${atoms} (${imported.packageAtoms} packages, ${imported.layerAtoms} layers), ${imported.newAtoms} new to the store`,
-    `  files     ${bytesText(imported.totalBytes)} in ${imported.entries} entries; ${bytesText(imported.newBytes)} new, ${bytesText(imported.sharedBytes)} shared`,
-    `  molecule  ${shortId(molecule)}${imported.settled.evaluation.fixes.length > 0 ? `, with fix ${imported.settled.evaluation.fixes.join(", ")}` : ""}`,
-    `  time      ${(milliseconds / 1000).toFixed(2)} s`,
+    `  files     ${bytesText(imported.totalBytes)} in ${imported.entries} entries; ${bytesText(imported.newBytes)} new${adopted}, ${bytesText(imported.sharedBytes)} shared`,
+    `  molecule  ${shortId(molecule)}${settled.evaluation.fixes.length > 0 ? `, with fix ${settled.evaluation.fixes.join(", ")}` : ""}`,
   ];
-  for (const { fix, results } of imported.settled.refused) {
+  for (const { fix, results } of settled.refused) {
     lines.push(
       `  fix ${fix} does not fit: ${results.find((each) => each.verdict === "block")?.reason ?? ""}`,
     );

@@ -1,3 +1,4 @@
+import { realpathSync } from "node:fs";
 import { AtomfsError } from "../core/errors.ts";
 import type { ContainersStorage, StoredImage } from "../sources/containers-storage.ts";
 import { openStoredLayer } from "../sources/stored-layer.ts";
@@ -35,7 +36,7 @@ export async function importFromContainersStorage(
 export type StorageImports = {
   readonly imported: readonly { readonly image: StoredImage; readonly result: Imported }[];
   readonly failed: readonly { readonly image: StoredImage; readonly error: AtomfsError }[];
-  /** Images that the store has already. */
+  /** Images that the store has already, and those that it shows to the engine itself. */
   readonly known: readonly StoredImage[];
 };
 
@@ -48,8 +49,9 @@ export async function importAllFromContainersStorage(
   storage: ContainersStorage,
   options: Omit<StorageImportOptions, "names">,
 ): Promise<StorageImports> {
+  const own = realpathSync(store.layout.imageStore);
   const isKnown = ({ configDigest, store: where }: StoredImage): boolean =>
-    store.state.images.has(configDigest) || where === store.layout.imageStore;
+    store.state.images.has(configDigest) || where === own;
   const known = storage.images.filter(isKnown);
   const imported: { image: StoredImage; result: Imported }[] = [];
   const failed: { image: StoredImage; error: AtomfsError }[] = [];

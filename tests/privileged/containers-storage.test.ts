@@ -386,6 +386,42 @@ describe("a made image", () => {
     expect(store.readObject(digest).length).toBeGreaterThan(0);
   });
 
+  test("the command line: one image, all images, and those that fail", async () => {
+    const root = join(work, "cli-store");
+    const atomfs = async (...args: string[]): Promise<{ code: number; answer: Record<string, unknown> }> => {
+      const main = join(import.meta.dir, "../../src/main.ts");
+      const { code, stdout } = await run(
+        [process.execPath, main, "--json", "--root", root, "import", ...args],
+        {
+          env: { ...process.env, ...env },
+          okCodes: [0, 2, 3, 4],
+        },
+      );
+      return { code, answer: JSON.parse(stdout.toString() || "{}") };
+    };
+    expect((await atomfs("containers-storage:none")).code).toBe(4);
+    expect((await atomfs("--all", "oci:x")).code).toBe(2);
+    expect((await atomfs()).code).toBe(2);
+    const held = storage();
+    const directory = held.openImage(held.findImage(name)).layers[1]?.directory ?? "";
+    writeFileSync(join(directory, "opaque/upper"), "UPPER".repeat(30));
+    expect(await atomfs("--all")).toMatchObject({
+      code: 3,
+      answer: { imported: [], failed: [{ image: config }] },
+    });
+    writeFileSync(join(directory, "opaque/upper"), "upper".repeat(30));
+    expect(await atomfs("containers-storage:made:1", "--name", "other")).toMatchObject({
+      code: 0,
+      answer: { image: config, isNew: true, names: ["localhost/other:latest"] },
+    });
+    expect(await atomfs("--all")).toMatchObject({
+      code: 0,
+      answer: { imported: [], failed: [], known: [config] },
+    });
+    // Nothing was mounted, nothing shown to the engine.
+    expect(readdirSync(join(root, "image-store"))).toEqual([]);
+  });
+
   test("it is found by name, short name and id", () => {
     const held = storage();
     const id = config.slice(0, 64);
