@@ -207,6 +207,29 @@ describe("the demo's images", () => {
   );
 
   test(
+    "what podman commit made of a container that removed, replaced and added files",
+    async () => {
+      const script =
+        "rm -r /opt/feed /etc/hostname /usr/share/doc; mkdir /opt/feed /usr/share/doc; seq 100 > /opt/feed/new; chmod 700 /etc/alternatives";
+      await podman("exec", "--user", "0", "busy", "sh", "-c", script);
+      await podman("commit", "--quiet", "busy", "localhost/demo/committed:1");
+      using other = newStore();
+      const committed = await importHeld(other, "demo/committed:1");
+      expect(committed.image.config).not.toBe(imported.image.config);
+      expect(committed.adoptedBytes).toBe(committed.newBytes);
+
+      const saved = join(work, "committed");
+      await podman("save", "--quiet", "--format", "oci-dir", "--output", saved, "localhost/demo/committed:1");
+      using reference = newStore();
+      const source = await openOciLayout(saved);
+      const wanted = await importImage(reference, source, { ...NOW, names: [name], source: saved });
+      expect(committed.image.config).toBe(wanted.image.config);
+      expect(committed.settled.evaluation.molecule).toBe(wanted.settled.evaluation.molecule);
+    },
+    LIMIT_MS,
+  );
+
+  test(
     "to a store on another filesystem the files are copied",
     async () => {
       const elsewhere = mkdtempSync("/dev/shm/atomfs-cstorage-");

@@ -3,7 +3,6 @@ import fc from "fast-check";
 import { parseSha256 } from "../../core/digest.ts";
 import { AtomfsError } from "../../core/errors.ts";
 import {
-  bigDataFileName,
   checkImageName,
   imagesJson,
   layerIdOf,
@@ -47,11 +46,6 @@ test("layer ids and link names have c/storage's form and differ between images",
 test("these names are in stores already: a change orphans every stopped container", () => {
   expect(layerIdOf(A)).toBe(parseSha256("3365a2df2410474afd0824ee217c7fd9dc64e3b5b212ca3a9f0f7f69b95e9235"));
   expect(linkNameOf(layerIdOf(A))).toBe("D6R6JGX2IH6LYPVETF3ASULG6H");
-});
-
-test("big data files are named as c/storage names them", () => {
-  expect(bigDataFileName("manifest")).toBe("manifest");
-  expect(bigDataFileName("sha256:ab")).toBe("=c2hhMjU2OmFi");
 });
 
 test("the indexes are what c/storage reads", () => {

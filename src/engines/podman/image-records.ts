@@ -41,11 +41,6 @@ export function linkNameOf(layer: Sha256): string {
   return Array.from(bytes.subarray(0, LINK_LENGTH), (byte) => BASE32[byte & 31]).join("");
 }
 
-/** The file that keeps big data: the key itself if it is plain, else "=" and its base64. */
-export function bigDataFileName(key: string): string {
-  return /^[.0-9a-z]+$/.test(key) ? key : `=${Buffer.from(key).toString("base64")}`;
-}
-
 export function configKey(image: Pick<PublishedImage, "config">): string {
   return `sha256:${image.config}`;
 }

@@ -16,10 +16,10 @@ import {
 import { isAbsolute, join } from "node:path";
 import type { Sha256 } from "../../core/digest.ts";
 import { AtomfsError } from "../../core/errors.ts";
+import { bigDataFileName } from "../../formats/containers-storage/records.ts";
 import { fsyncDirectory, readFileBounded, writeAtomic } from "../../sys/files.ts";
 import { lockFile } from "../../sys/lock.ts";
 import {
-  bigDataFileName,
   checkImageName,
   configKey,
   imagesJson,
