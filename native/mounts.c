@@ -8,13 +8,17 @@
 
 int attach_mount(struct player *player, const struct field *f)
 {
-    enum { CREATE_NONE, CREATE_DIRECTORY };
+    enum { CREATE_NONE, CREATE_DIRECTORY, CREATE_FILE, CREATE_AS_MOUNT };
     cleanup_fd int mount = handed(&f[0]);
     const char *path = f[1].bytes;
+    struct stat status;
+    if (fstat(mount, &status) < 0) return explain(player, "%s", path);
+    uint64_t create = f[2].number;
+    if (create == CREATE_AS_MOUNT) create = S_ISDIR(status.st_mode) ? CREATE_DIRECTORY : CREATE_FILE;
     cleanup_fd int target = -1;
-    if (f[2].number == CREATE_NONE) {
+    if (create == CREATE_NONE) {
         target = open_target(player, path, 0);
-    } else if (f[2].number == CREATE_DIRECTORY) {
+    } else if (create == CREATE_DIRECTORY) {
         target = make_path(player, path, PATH_DIRECTORY, 0755, 0);
     } else {
         target = make_path(player, path, PATH_FILE, 0644, 0);
@@ -36,23 +40,22 @@ static int explain_filesystem(struct player *player, int filesystem, const char 
                    size > 2 ? ")" : "");
 }
 
+/* `below`: what was there before, whose mode is kept; or NULL. */
 static int configure_filesystem(struct player *player, int filesystem, const struct field *f, const struct stat *below)
 {
-    const char *type = f[0].bytes, *source = f[1].bytes, *path = f[4].bytes;
+    const char *source = f[1].bytes, *path = f[4].bytes;
     if (source[0] != 0 && sys_fsconfig(filesystem, FSCONFIG_SET_STRING, "source", source) < 0) {
         return explain_filesystem(player, filesystem, path, "source");
     }
-    bool with_mode = false;
     const char *key = first_string(&f[2]);
     for (uint32_t i = 0; i < f[2].count; i += 2) {
         const char *value = string_after(key);
-        with_mode = with_mode || strcmp(key, "mode") == 0;
         int result = value[0] == 0 ? sys_fsconfig(filesystem, FSCONFIG_SET_FLAG, key, NULL)
                                    : sys_fsconfig(filesystem, FSCONFIG_SET_STRING, key, value);
         if (result < 0) return explain_filesystem(player, filesystem, path, key);
         key = string_after(value);
     }
-    if (below != NULL && !with_mode && strcmp(type, "tmpfs") == 0) {
+    if (below != NULL) {
         char mode[8];
         snprintf(mode, sizeof mode, "%o", (unsigned)below->st_mode & 07777);
         if (sys_fsconfig(filesystem, FSCONFIG_SET_STRING, "mode", mode) < 0) {
@@ -60,7 +63,7 @@ static int configure_filesystem(struct player *player, int filesystem, const str
         }
     }
     if (sys_fsconfig(filesystem, FSCONFIG_CMD_CREATE, NULL, NULL) < 0) {
-        return explain_filesystem(player, filesystem, path, type);
+        return explain_filesystem(player, filesystem, path, f[0].bytes);
     }
     return 0;
 }
@@ -69,7 +72,7 @@ int mount_filesystem(struct player *player, const struct field *f)
 {
     const char *type = f[0].bytes, *path = f[4].bytes;
     unsigned attributes = (unsigned)f[3].number;
-    bool copy = f[5].number != 0;
+    bool copy = f[5].number != 0, keep_mode = f[6].number != 0;
     bool kernels_own = strcmp(type, "proc") == 0 || strcmp(type, "sysfs") == 0;
     uint64_t resolve = kernels_own ? RESOLVE_NO_SYMLINKS : 0;
 
@@ -81,7 +84,7 @@ int mount_filesystem(struct player *player, const struct field *f)
 
     cleanup_fd int filesystem = sys_fsopen(type);
     if (filesystem < 0) return explain(player, "%s: %s", path, type);
-    if (configure_filesystem(player, filesystem, f, was_there ? &below : NULL) < 0) return -1;
+    if (configure_filesystem(player, filesystem, f, was_there && keep_mode ? &below : NULL) < 0) return -1;
     cleanup_fd int mount = sys_fsmount(filesystem, copy ? attributes & ~(unsigned)MOUNT_ATTR_RDONLY : attributes);
     if (mount < 0) return explain_filesystem(player, filesystem, path, type);
     if (copy) {

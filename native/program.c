@@ -10,8 +10,8 @@ static const struct {
     const char *letters;
 } LAYOUTS[OPERATION_CODES] = {
     [1] = {"make-directory", "su"},
-    [2] = {"attach-mount", "ds2"},
-    [3] = {"mount-filesystem", "sslus1"},
+    [2] = {"attach-mount", "ds3"},
+    [3] = {"mount-filesystem", "sslus11"},
     [4] = {"set-mount-attributes", "suu1"},
     [5] = {"set-propagation", "s31"},
     [6] = {"make-node", "s2uuuuu"},

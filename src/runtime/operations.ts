@@ -48,7 +48,7 @@ export type Action =
     }
   /**
    * A new filesystem (fsopen) mounted at a path: proc, sysfs, tmpfs, devpts, mqueue, cgroup2 ... The directory is made if it is
-   * absent; a tmpfs without the option "mode" gets the mode of one that was there.
+   * absent.
    */
   | {
       readonly kind: "mount-filesystem";
@@ -64,7 +64,7 @@ export type Action =
        * If the directory was there before, the new filesystem's root gets its mode: what runc does for a tmpfs without `mode=`,
        * whose own default, 1777, would let everyone write to a /run that was 0755. Absent: no.
        */
-      readonly keepMode?: true;
+      readonly keepMode?: boolean;
     }
   | { readonly kind: "set-mount-attributes"; readonly path: ByteString; readonly attributes: MountAttributes }
   | {
@@ -101,6 +101,7 @@ export type Action =
       readonly bindConsole: boolean;
     }
   | { readonly kind: "make-root-readonly" }
+  /** Where the program joins a user namespace: before. */
   | { readonly kind: "set-oom-score"; readonly value: number }
   | { readonly kind: "set-session-keyring"; readonly name: ByteString }
   // The barrier: the launcher is told "ready"; the program goes on when `start` says so, and ends if all ends are closed.

@@ -54,7 +54,11 @@ const noCapabilities: Capabilities = {
 /** Code and fields of every operation, in the order in which they are written. docs/formats/launch-program.md */
 const LAYOUTS: { readonly [K in Kind]: Layout<K> } = {
   "make-directory": layout(1, { path: text, mode: u32 }),
-  "attach-mount": layout(2, { mount: descriptor, path: text, create: oneOf("none", "dir", "file") }),
+  "attach-mount": layout(2, {
+    mount: descriptor,
+    path: text,
+    create: oneOf("none", "dir", "file", "as-mount"),
+  }),
   "mount-filesystem": layout(3, {
     type: text,
     source: text,
@@ -62,6 +66,7 @@ const LAYOUTS: { readonly [K in Kind]: Layout<K> } = {
     attributes: u32,
     path: text,
     copyUp: bool,
+    keepMode: bool,
   }),
   "set-mount-attributes": layout(4, {
     path: text,

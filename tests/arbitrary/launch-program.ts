@@ -35,7 +35,11 @@ const capabilities = fc.record({
 /** At least one of each kind is likely in a hundred programs. */
 const actions: fc.Arbitrary<Action> = fc.oneof(
   action("make-directory", { path: text, mode: u32 }),
-  action("attach-mount", { mount: index, path: text, create: fc.constantFrom("dir", "file", "none") }),
+  action("attach-mount", {
+    mount: index,
+    path: text,
+    create: fc.constantFrom("dir", "file", "none", "as-mount"),
+  }),
   action("mount-filesystem", {
     type: text,
     source: text,
@@ -43,6 +47,7 @@ const actions: fc.Arbitrary<Action> = fc.oneof(
     attributes: u32,
     path: text,
     copyUp: bool,
+    keepMode: bool,
   }),
   action("set-mount-attributes", {
     path: text,

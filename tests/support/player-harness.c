@@ -113,6 +113,8 @@ static void enter_root(char *const *root)
     check(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "make / private");
     check(mount("root", root[2], "overlay", 0, options), "overlay");
     check(chdir(root[2]), "chdir");
+    /* As liblxc: a user namespace gets no new procfs later unless it shows one already. */
+    if (user_namespace) check(mount("proc", "proc", "proc", 0, NULL), "proc");
     check((int)syscall(SYS_pivot_root, ".", "."), "pivot_root");
     check(umount2(".", DETACH), "umount");
     check(chdir("/"), "chdir /");
@@ -293,6 +295,8 @@ static void watch(pid_t child)
 int main(int count, char **arguments)
 {
     if (count < 6) return 97;
+    /* Else a second line waits in the buffer, where poll does not see it. */
+    setvbuf(stdin, NULL, _IONBF, 0);
     for (int i = 6; i < count; i++) take_option(arguments[i]);
     handed[3] = sealed_copy(arguments[2]);
     handed[4] = sealed_copy(arguments[1]);
