@@ -67,6 +67,22 @@ describe("round trips", () => {
   });
 });
 
+test("a root whose data would cross a block is moved, and the superblock says where to", () => {
+  const names = Array.from({ length: 40 }, (_, number) => `/${"n".repeat(20)}${number}`);
+  const children = Object.fromEntries(
+    names.map((name) => [name, file({ kind: "inline", bytes: bytes("") })] as const),
+  );
+  let moved = 0;
+  for (let size = 500; size < 3000; size += 50) {
+    const tree = new Map(treeOf(children));
+    tree.set(ROOT, { ...DEFAULT_ROOT, xattrs: new Map([[bytes("user.x"), bytes("v".repeat(size))]]) });
+    const image = writeErofs(tree);
+    expect(readErofs(image)).toEqual(tree);
+    if (Buffer.from(image).readUInt16LE(1038) > 36) moved += 1;
+  }
+  expect(moved).toBeGreaterThan(0);
+});
+
 describe("objectsOf", () => {
   test("names each object once, and no inline content", () => {
     const a = file({ kind: "object", digest: DIGEST_A, size: 100 });

@@ -43,7 +43,8 @@ function writeHeads(writer: FixedWriter, plan: Plan): void {
     magic: layout.EROFS_MAGIC,
     featureCompat: layout.FEATURE_COMPAT,
     blockSizeBits: Math.log2(BLOCK),
-    rootNid: layout.INODES_OFFSET / layout.SLOT,
+    // The first inode, but behind padding where its data would cross a block.
+    rootNid: (plan.inodes[0]?.offset ?? layout.INODES_OFFSET) / layout.SLOT,
     inodeCount: plan.inodes.length,
     buildTime: plan.oldest.sec,
     buildTimeNsec: plan.oldest.nsec,
