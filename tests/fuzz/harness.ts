@@ -3,8 +3,8 @@ import { AtomfsError } from "../../src/core/errors.ts";
 
 /** Time for each target, in milliseconds (FUZZ_MS in the environment; default 1,500). */
 const BUDGET_MS = Number(process.env["FUZZ_MS"] ?? "1500");
-/** Printed on a failure, so that a run can be repeated. */
-const SEED = Number(process.env["FUZZ_SEED"] ?? Date.now() % 2 ** 31);
+/** See tests/support/seed.ts. Printed on a failure, so that a run can be repeated. */
+const SEED = Number(process.env["TEST_SEED"] ?? "1");
 
 /** Mulberry32: small, repeatable, good enough to choose mutations. */
 function random(seed: number): () => number {
@@ -65,7 +65,7 @@ export function fuzz(
         } catch (error) {
           if (error instanceof AtomfsError) continue;
           const shown = Buffer.from(input.subarray(0, 4096)).toString("base64");
-          throw new Error(`${name}: FUZZ_SEED=${SEED} input (base64, first 4096 bytes) ${shown}`, {
+          throw new Error(`${name}: TEST_SEED=${SEED} input (base64, first 4096 bytes) ${shown}`, {
             cause: error,
           });
         }
