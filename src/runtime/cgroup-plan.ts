@@ -1,0 +1,131 @@
+import { AtomfsError } from "../core/errors.ts";
+import type { ResourcesConfig } from "../formats/oci/runtime-config/types.ts";
+import { type CgroupTarget, type CgroupWrite, type CurrentValues, hierarchyOf } from "./cgroup-target.ts";
+import { planV1 } from "./cgroup-v1.ts";
+import { planV2, v2Controllers } from "./cgroup-v2.ts";
+import { deviceState, lxcDeviceLines, v1DeviceWrites } from "./device-rules.ts";
+import type { CgroupFacts } from "./host-facts.ts";
+
+export type { CgroupWrite } from "./cgroup-target.ts";
+
+export type CgroupPlan = {
+  /** Below the root of every hierarchy; absolute and clean, never "/". */
+  readonly path: string;
+  /** Where liblxc's monitor is while it lives; not above `path`. */
+  readonly monitorPath: string;
+  /** Made by liblxc, removed by `delete`: one in each hierarchy, absolute. */
+  readonly directories: readonly string[];
+  /** v2: switched on in cgroup.subtree_control of every directory above `path`, from the root down. */
+  readonly controllers: readonly string[];
+  /** In order, after the directories exist and before the container's program runs. */
+  readonly writes: readonly CgroupWrite[];
+  readonly lxcConfig: readonly (readonly [key: string, value: string])[];
+  readonly warnings: readonly string[];
+};
+
+/**
+ * @throws AtomfsError "unsupported" for the systemd driver and for limits that the layout cannot express, "bad-data" for values
+ * that contradict each other
+ */
+export function planCgroups(
+  resources: ResourcesConfig | undefined,
+  cgroupsPath: string | undefined,
+  facts: CgroupFacts,
+  id: string,
+  systemdCgroup: boolean,
+): CgroupPlan {
+  if (systemdCgroup) {
+    throw new AtomfsError("unsupported", "Cannot run this container: --systemd-cgroup: not implemented", {
+      hints: ['set the engine\'s cgroup manager to "cgroupfs"'],
+    });
+  }
+  const path = containerPath(cgroupsPath, id);
+  const warnings: string[] = [];
+  const target: CgroupTarget = { facts, path, current: {}, update: false };
+  const devices = deviceState(resources?.devices ?? []);
+  const writes =
+    facts.layout === "v2"
+      ? planV2(resources, target, warnings)
+      : [
+          ...v1DeviceWrites(devices, hierarchyOf(facts, "devices"), path),
+          ...planV1(resources, target, warnings),
+        ];
+  const monitorPath = `/crio-lxc-monitor/${id}`;
+  return {
+    path,
+    monitorPath,
+    directories: allRoots(facts).map((root) => root + path),
+    controllers: facts.layout === "v2" ? v2Controllers(resources, facts) : [],
+    writes,
+    lxcConfig: [
+      ["lxc.cgroup.relative", "0"],
+      ["lxc.cgroup.dir.container", path.slice(1)],
+      ["lxc.cgroup.dir.monitor", monitorPath.slice(1)],
+      ["lxc.cgroup.dir.monitor.pivot", `crio-lxc-pivot/${id}`],
+      ...(facts.layout === "v2" ? lxcDeviceLines(devices) : []),
+    ],
+    warnings,
+  };
+}
+
+/**
+ * For the verb `update`: the writes that change a container's limits, in an order that is never refused on the way. Device rules
+ * change only if the file has a list, and only in v1 (in v2 they are a program that liblxc made).
+ * @param path the plan's at create
+ * @throws AtomfsError as `planCgroups`, and "bad-data" if the memory limit is below what is in use and `checkBeforeUpdate` is set
+ */
+export function planUpdate(
+  resources: ResourcesConfig,
+  path: string,
+  facts: CgroupFacts,
+  current: CurrentValues,
+): { readonly writes: readonly CgroupWrite[]; readonly warnings: readonly string[] } {
+  const warnings: string[] = [];
+  const target: CgroupTarget = { facts, path, current, update: true };
+  const { memory, devices } = resources;
+  const limit = memory?.limit ?? -1n;
+  if (memory?.checkBeforeUpdate && limit >= 0n && current.memoryUsage !== undefined) {
+    if (current.memoryUsage > limit) {
+      const why = `resources.memory.limit is ${limit}, less than the ${current.memoryUsage} bytes in use`;
+      throw new AtomfsError("bad-data", `Cannot update this container: ${why}`);
+    }
+  }
+  if (facts.layout === "v2") {
+    if (devices !== undefined && devices.length > 0)
+      throw new AtomfsError(
+        "unsupported",
+        "Cannot update this container: resources.devices: not implemented on cgroup v2",
+      );
+    return { writes: planV2(resources, target, warnings), warnings };
+  }
+  const rules =
+    devices === undefined || devices.length === 0
+      ? []
+      : v1DeviceWrites(deviceState(devices), hierarchyOf(facts, "devices"), path);
+  return { writes: [...rules, ...planV1(resources, target, warnings)], warnings };
+}
+
+/**
+ * The form of the cgroupfs driver: a path below the hierarchies' roots. A relative one and none at all go to a directory of our own.
+ * @throws AtomfsError "bad-data" for the root itself, for a way out of it and for what the LXC configuration cannot hold
+ */
+function containerPath(cgroupsPath: string | undefined, id: string): string {
+  const refuse = (why: string): never => {
+    throw new AtomfsError("bad-data", `Cannot use config.json: linux.cgroupsPath ${why}`);
+  };
+  const given = cgroupsPath === undefined ? `/crio-lxc/${id}` : cgroupsPath;
+  const names = (given.startsWith("/") ? given : `/crio-lxc/${given}`)
+    .split("/")
+    .filter((name) => name !== "" && name !== ".");
+  if (names.length === 0) refuse("is the root of the hierarchy");
+  if (names.includes("..")) refuse('has ".."');
+  const path = `/${names.join("/")}`;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: a line of the LXC configuration must stay one line
+  if (/[\x00-\x1f\x7f]|^\s|\s$/.test(path) || path.length > 3000) refuse("cannot be a path of a cgroup");
+  return path;
+}
+
+function allRoots(facts: CgroupFacts): string[] {
+  const unified = facts.unified === undefined ? [] : [facts.unified];
+  return [...facts.hierarchies.map(({ mountPoint }) => mountPoint), ...unified];
+}

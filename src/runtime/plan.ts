@@ -1,0 +1,75 @@
+import type { ByteString } from "../core/bytestring.ts";
+import type { HookConfig, NamespaceConfig } from "../formats/oci/runtime-config/types.ts";
+import type { CgroupPlan } from "./cgroup-plan.ts";
+import type { LaunchProgram, MountAttributes } from "./operations.ts";
+
+/** Everything that creating a container takes, decided; the launcher does it, without a choice of its own. */
+export type LaunchPlan = {
+  /** Lines of the LXC configuration, in order. `lxc.init.cmd` and `lxc.rootfs.mount` are the launcher's. */
+  readonly lxcConfig: readonly (readonly [key: string, value: string])[];
+  readonly program: LaunchProgram;
+  /** In the order of the player's descriptor indexes. */
+  readonly descriptors: readonly DescriptorRequest[];
+  readonly cgroups: CgroupPlan;
+  readonly hooks: HostHooks;
+  /** Namespaces that exist: the launcher checks that each path is a namespace of this type (NS_GET_NSTYPE). */
+  readonly join: readonly { readonly type: NamespaceConfig["type"]; readonly path: string }[];
+  /** True if liblxc makes a user namespace: it must not find `newuidmap` on its PATH. */
+  readonly newUserNamespace: boolean;
+  /** For the log. */
+  readonly warnings: readonly string[];
+  readonly state: StateSnapshot;
+};
+
+/** What the launcher opens for the player. */
+export type DescriptorRequest =
+  /**
+   * open_tree(OPEN_TREE_CLONE) of a path of the host, symlinks followed, `recursive` with AT_RECURSIVE; then mount_setattr with
+   * `attributes` on the clone. Never the source itself.
+   */
+  | {
+      readonly kind: "bind-source";
+      readonly path: ByteString;
+      readonly recursive: boolean;
+      readonly attributes: MountAttributes;
+    }
+  /** The same of the container's own directory in a cgroup hierarchy, which exists only after liblxc has made it. */
+  | { readonly kind: "cgroup-directory"; readonly path: ByteString; readonly attributes: MountAttributes }
+  /**
+   * The same of a device node, for a container that may not make one: of `path` if that is this device on the host, else of a
+   * node that the launcher makes where nobody else can see it.
+   */
+  | {
+      readonly kind: "device-node";
+      readonly path: ByteString;
+      readonly type: "char" | "block";
+      readonly major: number;
+      readonly minor: number;
+    }
+  /** A stream connection to the socket of `--console-socket`. */
+  | { readonly kind: "console-socket" }
+  /** What the runtime itself was given under this number (`--preserve-fds`), for the container's program. */
+  | { readonly kind: "inherited"; readonly number: number };
+
+/** Hooks that run in the runtime's namespaces, in this order, with the state on stdin. */
+export type HostHooks = {
+  /** At create, before the program's mounts: `prestart`, then `createRuntime`. */
+  readonly create: readonly HookConfig[];
+  readonly poststart: readonly HookConfig[];
+  readonly poststop: readonly HookConfig[];
+};
+
+/** What later verbs need, whatever happens to config.json meanwhile. */
+export type StateSnapshot = {
+  readonly id: string;
+  readonly ociVersion: string;
+  readonly bundle: string;
+  readonly rootfs: string;
+  readonly annotations: ReadonlyMap<string, string>;
+  /** False: `start` is an error. */
+  readonly hasProcess: boolean;
+  readonly terminal: boolean;
+  /** False: `kill --all` is needed to end what is left. */
+  readonly ownPidNamespace: boolean;
+  readonly systemdCgroup: boolean;
+};

@@ -1,0 +1,205 @@
+import { fromText } from "../core/bytestring.ts";
+import { AtomfsError } from "../core/errors.ts";
+import { refuse } from "../formats/oci/runtime-config/reader.ts";
+import type { ProcessConfig, RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
+import { capabilityBit } from "./capability-plan.ts";
+import { type CgroupPlan, planCgroups } from "./cgroup-plan.ts";
+import { ownsDev, planDevices } from "./device-plan.ts";
+import type { HostFacts } from "./host-facts.ts";
+import { planLxcConfig } from "./lxc-config.ts";
+import { unsupported } from "./mount-options.ts";
+import { add, type Draft, isNew, namespaceOf, planMounts, request } from "./mount-plan.ts";
+import type { LaunchPlan } from "./plan.ts";
+import { planProcess } from "./process-plan.ts";
+import { refuseFields } from "./refused-fields.ts";
+import type { SeccompProfile } from "./seccomp-plan.ts";
+import { planSysctls } from "./sysctl-plan.ts";
+
+export type LaunchOptions = {
+  readonly id: string;
+  /** Absolute. */
+  readonly bundle: string;
+  /** Absolute and real: the root that the container gets, whatever root.path says. */
+  readonly rootfs: string;
+  readonly consoleSocket: boolean;
+  readonly preserveDescriptors: number;
+  readonly systemdCgroup: boolean;
+  readonly noNewKeyring: boolean;
+  readonly noPivot: boolean;
+  /** Of the process's user, as the root's /etc/passwd has it: HOME, if the environment has none. runc takes "/" for unknown users. */
+  readonly home: string;
+  /** Rules to BPF. The only thing here that is not data: the planner calls it and puts the result into the program. */
+  readonly compileSeccomp: (profile: SeccompProfile) => Uint8Array;
+};
+
+/** A program has at most 512 descriptors in all (docs/formats/launch-program.md). */
+const MAX_PRESERVED = 256;
+
+/**
+ * What it takes to create and start this container on this machine: the same input gives the same plan.
+ * @throws AtomfsError "bad-data" for a file that contradicts itself, "unsupported" (naming the field) for what this machine or this
+ * runtime cannot do and the container would be weaker without
+ */
+export function planLaunch(config: RuntimeConfig, host: HostFacts, options: LaunchOptions): LaunchPlan {
+  refuseFields(config);
+  checkConfig(config, host, options);
+  const { linux, hooks, process } = config;
+  const cgroups = planCgroups(
+    linux.resources,
+    linux.cgroupsPath,
+    host.cgroups,
+    options.id,
+    options.systemdCgroup,
+  );
+  const draft: Draft = { operations: [], descriptors: [], warnings: [...cgroups.warnings] };
+  const lxcConfig = planLxcConfig(config, host, options.rootfs, cgroups.lxcConfig);
+  planCreation(config, host, options, cgroups, draft);
+  add(draft, { kind: "await-start" });
+  planStart(config, host, options, draft);
+  return {
+    lxcConfig,
+    program: { operations: draft.operations },
+    descriptors: draft.descriptors,
+    cgroups,
+    hooks: {
+      create: [...hooks.prestart, ...hooks.createRuntime],
+      poststart: hooks.poststart,
+      poststop: hooks.poststop,
+    },
+    join: linux.namespaces.flatMap(({ type, path }) => (path === undefined ? [] : [{ type, path }])),
+    newUserNamespace: isNew(config, "user"),
+    warnings: draft.warnings,
+    state: {
+      id: options.id,
+      ociVersion: config.ociVersion,
+      bundle: options.bundle,
+      rootfs: options.rootfs,
+      annotations: config.annotations,
+      hasProcess: process !== undefined,
+      terminal: process?.terminal ?? false,
+      ownPidNamespace: isNew(config, "pid"),
+      systemdCgroup: options.systemdCgroup,
+    },
+  };
+}
+
+function checkConfig(config: RuntimeConfig, host: HostFacts, options: LaunchOptions): void {
+  const terminal = config.process?.terminal ?? false;
+  if (config.root === undefined) refuse("root", "is missing");
+  if (terminal && !options.consoleSocket)
+    throw new AtomfsError(
+      "usage",
+      "Cannot make a terminal: process.terminal is set, but there is no --console-socket",
+    );
+  const { preserveDescriptors } = options;
+  if (
+    !Number.isInteger(preserveDescriptors) ||
+    preserveDescriptors < 0 ||
+    preserveDescriptors > MAX_PRESERVED
+  )
+    throw new AtomfsError("usage", `Cannot preserve descriptors: want 0 to ${MAX_PRESERVED}`);
+  if (!terminal && options.consoleSocket)
+    throw new AtomfsError("usage", "Cannot use --console-socket: process.terminal is not set");
+  const uts = namespaceOf(config, "uts") !== undefined;
+  if (config.hostname !== undefined && !uts) refuse("hostname", "is set, but there is no UTS namespace");
+  if (config.domainname !== undefined && !uts) refuse("domainname", "is set, but there is no UTS namespace");
+  if (config.linux.mountLabel !== undefined && !host.selinux)
+    unsupported("linux.mountLabel", "SELinux is not enabled on this machine");
+}
+
+/** What is done before the container counts as created, in the order that runc has. */
+function planCreation(
+  config: RuntimeConfig,
+  host: HostFacts,
+  options: LaunchOptions,
+  cgroups: CgroupPlan,
+  draft: Draft,
+): void {
+  const { linux, process } = config;
+  const root = fromText("/");
+  // Limits are set and the host's hooks run before anything of the container happens.
+  add(draft, { kind: "await-launcher" });
+  // liblxc leaves everything shared. A container's mounts reach no other place unless that is asked for.
+  const propagation = linux.rootfsPropagation?.kind ?? "slave";
+  if (propagation !== "shared") {
+    const first = propagation === "unbindable" ? "private" : propagation;
+    add(draft, { kind: "set-propagation", path: root, propagation: first, recursive: true });
+  }
+  planMounts({ config, host, bundle: options.bundle, cgroupPath: cgroups.path }, draft);
+  planDevices(config, draft);
+  if (process?.terminal) planConsole(config, process, draft);
+  if (process !== undefined)
+    add(draft, { kind: "change-directory", path: fromText(process.cwd), create: true });
+  if (config.hostname !== undefined) add(draft, { kind: "set-hostname", name: fromText(config.hostname) });
+  if (config.domainname !== undefined)
+    add(draft, { kind: "set-domainname", name: fromText(config.domainname) });
+  planSysctls(config, draft);
+  for (const path of linux.readonlyPaths)
+    add(draft, { kind: "make-path-readonly", path: fromText(path) }, "ignore-absent");
+  for (const path of linux.maskedPaths)
+    add(draft, { kind: "mask-path", path: fromText(path) }, "ignore-absent");
+  // No bind mount can have this one, so it comes when all are made.
+  if (propagation === "unbindable")
+    add(draft, { kind: "set-propagation", path: root, propagation, recursive: false });
+  if (config.root?.readonly) add(draft, { kind: "make-root-readonly" });
+  if (process?.oomScoreAdj !== undefined) planOomScore(process.oomScoreAdj, host, draft);
+  if (!options.noNewKeyring)
+    add(draft, { kind: "set-session-keyring", name: fromText(`_ses.${options.id}`) }, "warn");
+  if (options.noPivot) draft.warnings.push("--no-pivot: LXC pivots always, which is the stronger way");
+}
+
+function planConsole(config: RuntimeConfig, process: ProcessConfig, draft: Draft): void {
+  const socket = request(draft, { kind: "console-socket" });
+  const { height = 0, width = 0 } = process.consoleSize ?? {};
+  add(draft, { kind: "open-console", socket, rows: height, columns: width, bindConsole: ownsDev(config) });
+}
+
+/** A lower score than the machine lets us give makes the kernel end the container earlier than asked: weaker for nobody else. */
+function planOomScore(wanted: number, host: HostFacts, draft: Draft): void {
+  const free = (host.capabilities.effective & capabilityBit("CAP_SYS_RESOURCE")) !== 0n;
+  const value = free ? wanted : Math.max(wanted, host.lowestOomScore);
+  if (value !== wanted)
+    draft.warnings.push(
+      `process.oomScoreAdj: it is ${value}, not ${wanted}: lowering it takes CAP_SYS_RESOURCE`,
+    );
+  add(draft, { kind: "set-oom-score", value });
+}
+
+function planStart(config: RuntimeConfig, host: HostFacts, options: LaunchOptions, draft: Draft): void {
+  for (const { path, args, env, timeout } of config.hooks.startContainer) {
+    add(draft, {
+      kind: "run-hook",
+      path: fromText(path),
+      args: args.map(fromText),
+      env: env.map(fromText),
+      state: hookState(config, options),
+      timeoutMs: (timeout ?? 0) * 1000,
+    });
+  }
+  if (config.process === undefined) return;
+  planProcess(
+    config.process,
+    {
+      host,
+      seccomp: config.linux.seccomp,
+      inUserNamespace: namespaceOf(config, "user") !== undefined,
+      personality: config.linux.personality,
+      keepGroups: config.annotations.get("run.oci.keep_original_groups") === "1",
+      preserveDescriptors: options.preserveDescriptors,
+      home: options.home,
+      compileSeccomp: options.compileSeccomp,
+    },
+    draft,
+  );
+}
+
+/**
+ * The state that hooks inside the container get: the process's number is that of its own PID namespace, as in runc, and is left
+ * out where only the kernel knows it.
+ */
+function hookState(config: RuntimeConfig, { id, bundle }: LaunchOptions): Uint8Array {
+  const pid = isNew(config, "pid") ? { pid: 1 } : {};
+  const annotations = Object.fromEntries(config.annotations);
+  const state = { ociVersion: config.ociVersion, id, status: "created", ...pid, bundle, annotations };
+  return Buffer.from(JSON.stringify(state));
+}
