@@ -3,7 +3,6 @@
  *   fuzz_decode MILLISECONDS SEED FILE...
  * Built with ASAN and UBSan, which end it at the first wrong access. Each input is an allocation of its exact size.
  */
-#define _GNU_SOURCE
 #include "program.h"
 
 #include <stdio.h>

@@ -27,7 +27,7 @@ test(
       const program = join(directory, "fuzz_decode");
       const sources = ["fuzz_decode.c", "program.c"].map((name) => join(NATIVE, name));
       const checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
-      await run(["gcc", "-std=c11", "-g", "-O1", ...checks, ...sources, "-o", program]);
+      await run(["gcc", "-std=c11", "-D_GNU_SOURCE", "-g", "-O1", ...checks, ...sources, "-o", program]);
       const files = corpus.map((bytes, i) => {
         const file = join(directory, `${i}.program`);
         writeFileSync(file, bytes);

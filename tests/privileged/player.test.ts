@@ -26,7 +26,7 @@ const PATH = fromText("PATH=/usr/sbin:/usr/bin:/sbin:/bin");
 let lab: PlayerLab;
 beforeAll(async () => {
   lab = new PlayerLab();
-  await lab.prepare();
+  await lab.prepare(process.env["PLAYER_BUILD"] === "sanitized" ? "sanitized" : "release");
 });
 afterAll(() => lab[Symbol.dispose]());
 
@@ -134,24 +134,22 @@ describe("the life of an init", () => {
   test.each([1, 2, 3, 10, 15, 37])(
     "signal %d ends it while it waits, although it is PID 1",
     async (signal) => {
-      await using child = lab.start(programOf(START, shell("true")), ["manual"]);
-      const events = child.stdout.getReader();
-      await events.read();
-      child.stdin.write(`kill ${signal}\n`);
-      await events.read();
-      child.stdin.write("keep\n");
-      await child.exited;
-      let rest = "";
-      for (let part = await events.read(); !part.done; part = await events.read()) {
-        rest += Buffer.from(part.value).toString();
-      }
-      expect(rest === "" || rest.includes("send failed")).toBe(true);
+      expect(await talk([], ["keep", `kill ${signal}`])).toEqual([
+        "ready",
+        "control closed",
+        `exit ${128 + signal}`,
+      ]);
+      // It need not be kept for that.
+      expect((await talk([], [`kill ${signal}`])).slice().sort()).toEqual([
+        "control closed",
+        `exit ${128 + signal}`,
+        "ready",
+      ]);
     },
   );
 
   test("its death by a signal is that signal where it is not PID 1", async () => {
     expect(await talk(["shared-pid"], ["keep", "kill 15"])).toEqual(["ready", "control closed", "signal 15"]);
-    expect(await talk([], ["keep", "kill 15"])).toEqual(["ready", "control closed", "exit 143"]);
   });
 
   test("it ends with a launcher that has not kept it", async () => {
@@ -826,10 +824,8 @@ describe("exec into a container", () => {
         programOf({ kind: "join-namespaces", pidfd: 0, namespaces: ALL }, execute("nonsense")),
         ["join", `pidfd:${pid}`],
       );
-      expect(events.filter((one) => one !== "exit 0").slice(0, 2)).toEqual([
-        "pid known",
-        'error 1 2 exec: "nonsense": executable file not found in $PATH',
-      ]);
+      expect(events[0]).toBe("pid known");
+      expect(events).toContain('error 1 2 exec: "nonsense": executable file not found in $PATH');
       expect(events).toContain("exit 127");
     });
   });

@@ -113,8 +113,8 @@ static void enter_root(char *const *root)
     check(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "make / private");
     check(mount("root", root[2], "overlay", 0, options), "overlay");
     check(chdir(root[2]), "chdir");
-    /* As liblxc: a user namespace gets no new procfs later unless it shows one already. */
-    if (user_namespace) check(mount("proc", "proc", "proc", 0, NULL), "proc");
+    /* As liblxc: it executes the player through /proc, and a user namespace gets no new procfs unless it shows one. */
+    check(mount("proc", "proc", "proc", 0, NULL), "proc");
     check((int)syscall(SYS_pivot_root, ".", "."), "pivot_root");
     check(umount2(".", DETACH), "umount");
     check(chdir("/"), "chdir /");
@@ -151,11 +151,14 @@ static pid_t start(char *const *root)
         check((int)write(mapped[1], "x", 1), "tell the child");
         return child;
     }
+    /* A test that was given up leaves no container behind. */
+    check(prctl(PR_SET_PDEATHSIG, SIGKILL), "death signal");
     char byte;
     check((int)read(mapped[0], &byte, 1), "wait for the parent");
     if (user_namespace) {
         check(setgid(0), "setgid");
         check(setuid(0), "setuid");
+        check(prctl(PR_SET_PDEATHSIG, SIGKILL), "death signal");
     }
     if (!join_only) enter_root(root);
     place_descriptors();

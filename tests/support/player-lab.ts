@@ -25,11 +25,11 @@ export class PlayerLab {
   #lower = "";
   #roots = 0;
 
-  async prepare(flags: readonly string[] = []): Promise<void> {
+  async prepare(build: "release" | "sanitized"): Promise<void> {
     // Root of a user namespace has to find the overlay's directories.
     chmodSync(this.directory, 0o755);
     const source = join(REPOSITORY, "tests/support/player-harness.c");
-    await run([join(REPOSITORY, "native/build.sh"), this.player, ...flags]);
+    await run([join(REPOSITORY, "native/build.sh"), this.player, build]);
     await run(["gcc", "-std=c11", "-Wall", "-Wextra", "-O1", source, "-o", this.#harness]);
     this.#lower = await debianRootfs();
   }
