@@ -254,11 +254,13 @@ static void obey(pid_t child)
 static void watch(pid_t child)
 {
     int status, left = join_only ? 2 : 1, master = -1;
+    pid_t ended = 0;
     for (;;) {
         struct pollfd all[] = {{control, POLLIN, 0}, {connection, POLLIN, 0}, {console, POLLIN, 0},
                                {master, POLLIN, 0}, {manual ? 0 : -1, POLLIN, 0}};
         bool waits = control >= 0 || connection >= 0 || master >= 0;
-        poll(all, 5, left > 0 ? 20 : waits ? 200 : 0);
+        if (ended == 0 && left > 0) ended = waitpid(-1, &status, WNOHANG);
+        poll(all, 5, ended > 0 ? 0 : left > 0 ? 10 : waits ? 200 : 0);
         if (all[0].revents != 0 && !receive(control, "control")) {
             close(control);
             control = -1;
@@ -282,13 +284,16 @@ static void watch(pid_t child)
             }
         }
         if (all[4].revents != 0) obey(child);
-        pid_t ended = left > 0 ? waitpid(-1, &status, WNOHANG) : 0;
-        if (ended > 0) {
+        /* What it said comes before its end. */
+        bool quiet = true;
+        for (int i = 0; i < 5; i++) quiet = quiet && all[i].revents == 0;
+        if (ended > 0 && quiet) {
             left--;
             if (WIFSIGNALED(status)) printf("signal %d\n", WTERMSIG(status));
             else printf("exit %d\n", WEXITSTATUS(status));
             fflush(stdout);
             if (join_only && ended == child && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) left = 0;
+            ended = 0;
         } else if (left == 0 && control < 0 && connection < 0 && master < 0) {
             return;
         }
