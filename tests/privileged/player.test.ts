@@ -27,7 +27,7 @@ let lab: PlayerLab;
 beforeAll(async () => {
   lab = new PlayerLab();
   await lab.prepare(process.env["PLAYER_BUILD"] === "sanitized" ? "sanitized" : "release");
-});
+}, 300_000);
 afterAll(() => lab[Symbol.dispose]());
 
 const t = fromText;
@@ -143,6 +143,10 @@ describe("the life of an init", () => {
       expect(await talk([], [`kill ${signal}`])).toEqual(["ready", "control closed", `exit ${128 + signal}`]);
     },
   );
+
+  test("its death by a signal is that signal where it is not PID 1", async () => {
+    expect(await talk(["shared-pid"], ["keep", "kill 15"])).toEqual(["ready", "control closed", "signal 15"]);
+  });
 
   test("it ends with a launcher that has not kept it", async () => {
     expect(await talk([], ["close"])).toEqual(["ready", "exit 1"]);
