@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { AtomfsError } from "../../src/core/errors.ts";
+import { AtomfsError, type ErrorKind, EXIT_CODES } from "../../src/core/errors.ts";
 import { run } from "../../src/sys/process.ts";
 import type { Story } from "./story.ts";
 import type { Workplace } from "./workplace.ts";
@@ -26,26 +26,51 @@ export class Commands {
     okCodes: readonly number[] = [0],
   ): Promise<T> {
     this.#story.command(["atomfs", ...args]);
-    const { stdout } = await this.#run([ATOMFS, "--json", ...args], okCodes);
-    const answer = JSON.parse(stdout.toString()) as T;
+    const answer = await this.quietly<T>(args, okCodes);
     this.#story.say(show(answer));
     return answer;
   }
 
+  /** Part of the demo's own bookkeeping: not shown. */
+  async quietly<T>(args: readonly string[], okCodes: readonly number[] = [0]): Promise<T> {
+    const { code, stdout, stderr } = await this.#run([ATOMFS, "--json", ...args]);
+    if (!okCodes.includes(code)) throw failureOf(`atomfs ${args.join(" ")}`, code, stderr);
+    return JSON.parse(stdout.toString()) as T;
+  }
+
   async podman(args: readonly string[], okCodes: readonly number[] = [0]): Promise<string> {
     this.#story.command(["podman", ...args]);
-    return (await this.#run(["podman", ...args], okCodes)).stdout.toString();
+    const { code, stdout, stderr } = await this.#run(["podman", ...args]);
+    if (!okCodes.includes(code)) throw failureOf(`podman ${args[0]}`, code, stderr);
+    return stdout.toString();
   }
 
-  /** Part of the demo's own bookkeeping: not shown. */
-  async quiet(argv: readonly [string, ...string[]], okCodes: readonly number[] = [0]): Promise<string> {
-    return (await this.#run(argv, okCodes)).stdout.toString();
-  }
-
-  #run(argv: readonly [string, ...string[]], okCodes: readonly number[]): ReturnType<typeof run> {
-    return run(argv, { env: this.#workplace.env, signal: this.#signal, okCodes });
+  #run(argv: readonly [string, ...string[]]): ReturnType<typeof run> {
+    return run(tied(argv), { env: this.#workplace.env, signal: this.#signal, okCodes: ANY_CODE });
   }
 }
+
+const ANY_CODE: readonly number[] = Array.from({ length: 256 }, (_, code) => code);
+
+/** A program that is told to end when this one ends, also if this one is killed. */
+export function tied(argv: readonly [string, ...string[]]): [string, ...string[]] {
+  return ["setpriv", "--pdeathsig", "TERM", ...argv];
+}
+
+/** What atomfs says of its failure with --json; of other programs the end of what they wrote. */
+export function failureOf(command: string, code: number, stderr: string): AtomfsError {
+  try {
+    const { message, hints } = (JSON.parse(stderr) as { error: { message: string; hints: string[] } }).error;
+    const kind = KINDS.find((each) => EXIT_CODES[each] === code) ?? "failed";
+    return new AtomfsError(kind, `${command}: ${message}`, { hints });
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError || cause instanceof TypeError)) throw cause;
+    const shown = stderr.trim().slice(-1000);
+    return new AtomfsError("failed", `${command} failed with exit code ${code}: ${shown}`, { cause });
+  }
+}
+
+const KINDS = Object.keys(EXIT_CODES) as ErrorKind[];
 
 /** Builds dist/atomfs. */
 export async function buildAtomfs(signal: AbortSignal): Promise<void> {

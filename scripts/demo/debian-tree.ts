@@ -2,6 +2,7 @@ import { chmod, copyFile, cp, mkdir, readdir, readFile, rename, rm, writeFile } 
 import { basename, dirname, join } from "node:path";
 import { AtomfsError } from "../../src/core/errors.ts";
 import { run } from "../../src/sys/process.ts";
+import { runIsolated } from "./isolated.ts";
 
 /** Debian 12, and only its main archive: the security archive would bring the fixed packages. */
 export const SUITE = "bookworm";
@@ -14,22 +15,6 @@ export type BuildOptions = {
 
 /** A bootstrapped tree (never changed: images copy it) and what apt needs to install more into a copy. */
 export type Minbase = { readonly tree: string; readonly apt: string; readonly debs: string };
-
-/**
- * A namespace of its own for mounts and processes: whatever ends the program (Ctrl-C too), the kernel takes the mounts away
- * and kills what the package scripts started. `unshare --fork` blocks SIGTERM, so `timeout` (without a time limit)
- * stands before it, which sends SIGKILL one second after the SIGTERM that it got.
- */
-const ISOLATED = [
-  "timeout",
-  "--kill-after=1",
-  "0",
-  "unshare",
-  "--mount",
-  "--pid",
-  "--fork",
-  "--kill-child=SIGKILL",
-] as const;
 
 /** The URI of the Debian archive in this machine's own apt configuration. @throws AtomfsError "unsupported" */
 async function debianMirror(signal: AbortSignal | undefined): Promise<string> {
@@ -48,54 +33,6 @@ async function debianMirror(signal: AbortSignal | undefined): Promise<string> {
       hints: [`add "${SUITE} main" to /etc/apt/sources.list and run apt-get update`],
     },
   );
-}
-
-/** The environment for debootstrap and apt: as plain as possible, with the proxy that apt is told to use. */
-async function packagingEnvironment(): Promise<Record<string, string>> {
-  const env: Record<string, string> = {
-    PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
-    LC_ALL: "C",
-    DEBIAN_FRONTEND: "noninteractive",
-    DEBCONF_NONINTERACTIVE_SEEN: "true",
-  };
-  for (const name of ["http_proxy", "https_proxy", "no_proxy"]) {
-    const value = process.env[name];
-    if (value !== undefined) env[name] = value;
-  }
-  const { stdout } = await run([
-    "apt-config",
-    "shell",
-    "http_proxy",
-    "Acquire::http::Proxy",
-    "https_proxy",
-    "Acquire::https::Proxy",
-  ]);
-  for (const [, name, value] of stdout.toString().matchAll(/^(\w+)='(.*)'$/gm)) {
-    if (name !== undefined && value !== undefined && value !== "DIRECT") env[name] = value;
-  }
-  return env;
-}
-
-/** Runs a packaging program in its own namespace; its failure is told as "Cannot <act>: ..." with the hint. */
-async function runIsolated(
-  act: string,
-  hint: string,
-  argv: readonly string[],
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  try {
-    await run([...ISOLATED, ...argv], {
-      env: await packagingEnvironment(),
-      ...(signal === undefined ? {} : { signal }),
-    });
-  } catch (cause) {
-    if (!(cause instanceof AtomfsError)) throw cause;
-    if (cause.kind === "interrupted")
-      throw new AtomfsError("interrupted", `Interrupted: did not ${act}`, { cause });
-    if (cause.kind !== "failed") throw cause;
-    const reason = cause.message.slice(-1000);
-    throw new AtomfsError("failed", `Cannot ${act}: ${reason}`, { hints: [hint], cause });
-  }
 }
 
 async function emptyDirectory(path: string): Promise<void> {

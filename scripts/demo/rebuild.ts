@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../../src/sys/process.ts";
+import { tied } from "./commands.ts";
 import { DEFAULT_CACHE_DIR, VULNERABLE_PACKAGE } from "./images.ts";
 import type { Story } from "./story.ts";
 import type { Workplace } from "./workplace.ts";
@@ -25,7 +26,10 @@ export async function rebuildOrdinary(
   ];
   const buildah = async (...args: string[]): Promise<string> => {
     story.command(["buildah", ...args]);
-    const { stdout } = await run(["buildah", ...storage, ...args], { env: workplace.env, signal });
+    const { stdout } = await run(tied(["buildah", ...storage, ...args]), {
+      env: workplace.env,
+      signal,
+    });
     return stdout.toString().trim();
   };
   const start = performance.now();

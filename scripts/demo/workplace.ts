@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { AtomfsError } from "../../src/core/errors.ts";
 import { initImageStore } from "../../src/engines/podman/image-store.ts";
@@ -36,7 +36,7 @@ export type Workplace = AsyncDisposable & {
 /** Only one program at a time in a place; what is made here is taken away at the end, whatever happens. */
 export async function openWorkplace(place: Place = DEMO): Promise<Workplace> {
   const { directory } = place;
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeOwnDirectory(directory);
   const lock = takeLock(place);
   const root = join(directory, "store");
   const podmanDirectory = join(directory, "podman");
@@ -55,7 +55,7 @@ export async function openWorkplace(place: Place = DEMO): Promise<Workplace> {
     return {
       directory,
       root,
-      env: { ...process.env, ...podman, ATOMFS_ROOT: root },
+      env: { ...process.env, ...podman, ATOMFS_ROOT: root, [MARK]: directory },
       async [Symbol.asyncDispose]() {
         await clear(place, root, podmanDirectory);
         lock[Symbol.dispose]();
@@ -66,6 +66,16 @@ export async function openWorkplace(place: Place = DEMO): Promise<Workplace> {
     lock[Symbol.dispose]();
     throw error;
   }
+}
+
+/** The name is known to all users of the machine, and its parent is open to all of them. */
+function makeOwnDirectory(directory: string): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const stat = lstatSync(directory);
+  if (stat.isDirectory() && stat.uid === process.geteuid?.() && (stat.mode & 0o022) === 0) return;
+  throw new AtomfsError("unsupported", `${directory} belongs to somebody else`, {
+    hints: [`look at it, then remove it: ls -ld ${directory}`],
+  });
 }
 
 function takeLock({ directory, purpose }: Place): Disposable {
@@ -82,10 +92,11 @@ function takeLock({ directory, purpose }: Place): Disposable {
 /** Containers first, then their storage, then the molecules under them. Every part may be absent. */
 async function clear(place: Place, root: string, podmanDirectory: string): Promise<void> {
   await removeContainers(podmanDirectory);
+  await endProcesses(place.directory);
   removeStore(root);
   unmountBelow(place.directory);
   rmSync(podmanDirectory, { recursive: true, force: true });
-  await run(["ip", "link", "delete", place.bridge], { okCodes: [0, 1] });
+  await run(["setsid", "ip", "link", "delete", place.bridge], { okCodes: [0, 1] });
 }
 
 /** All containers of a Podman set-up that `writePodmanConfig` made in this directory, if there is one. */
@@ -96,7 +107,46 @@ export async function removeContainers(podmanDirectory: string): Promise<void> {
   };
   if (!existsSync(environment.CONTAINERS_STORAGE_CONF)) return;
   const env = { ...process.env, ...environment };
-  await run(["podman", "rm", "--all", "--force", "--time", "0"], { env, okCodes: [0, 1, 125] });
+  // In a session of its own: a second Ctrl-C would end it half-way.
+  await run(["setsid", "podman", "rm", "--all", "--force", "--time", "0"], { env, okCodes: [0, 1, 125] });
+}
+
+const PATIENCE_MS = 5000;
+/** A variable that nobody else sets. */
+const MARK = "ATOMFS_WORKPLACE";
+
+/** Waits for the commands that a killed program left on their way, and kills those that don't end. */
+async function endProcesses(directory: string): Promise<void> {
+  const end = performance.now() + PATIENCE_MS;
+  for (let pids = processesOf(directory); pids.length > 0; pids = processesOf(directory)) {
+    if (performance.now() > end) for (const pid of pids) kill(pid);
+    if (performance.now() > end + PATIENCE_MS)
+      throw new AtomfsError("failed", `Cannot end process ${pids.join(", ")} of an earlier run`);
+    await Bun.sleep(50);
+  }
+}
+
+/** Processes that were started for this place: their environment says so. */
+export function processesOf(directory: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      if (pid === process.pid) return false;
+      try {
+        return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(`${MARK}=${directory}`);
+      } catch {
+        return false;
+      }
+    });
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended.
+  }
 }
 
 /** A store and the mounts of its molecules. */

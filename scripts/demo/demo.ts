@@ -1,0 +1,257 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { bytesText, shortId } from "../../src/cli/output.ts";
+import { AtomfsError } from "../../src/core/errors.ts";
+import type {
+  Attacks,
+  ContainerRow,
+  FixAnswer,
+  ImageRow,
+  ImportAnswer,
+  Report,
+  RestartAnswer,
+  RevertAnswer,
+  VerifyAnswer,
+} from "./answers.ts";
+import { type Attack, attack, freePort, untilHealthy } from "./attack.ts";
+import { buildAtomfs, Commands, must } from "./commands.ts";
+import { buildDemoImages, type DemoImages, VULNERABLE_PACKAGE } from "./images.ts";
+import { cacheDirectory, rebuildOrdinary } from "./rebuild.ts";
+import { type Story, seconds } from "./story.ts";
+import type { Workplace } from "./workplace.ts";
+
+const SERVICES = ["web", "feed"] as const;
+/** What the document costs a vulnerable library on a fast machine: several times this. */
+const SLOW_MS = 500;
+const IMAGES = ["web", "feed", "plain"] as const;
+
+/** The story; a promise that isn't kept ends it with an error. */
+export class Demo {
+  readonly #story: Story;
+  readonly #signal: AbortSignal;
+  readonly #workplace: Workplace;
+  readonly #commands: Commands;
+  readonly #ports = { web: freePort(), feed: freePort() } as const;
+
+  constructor(story: Story, signal: AbortSignal, workplace: Workplace) {
+    this.#story = story;
+    this.#signal = signal;
+    this.#workplace = workplace;
+    this.#commands = new Commands(story, workplace, signal);
+  }
+
+  async run(): Promise<Report> {
+    const story = this.#story;
+    const images = await story.step("Real images, built from Debian's packages (cached)", () =>
+      this.#images(),
+    );
+    const imports = await story.step("Import: layers become atoms, one per package", () =>
+      this.#import(images),
+    );
+    await story.step("Run two of them with Podman and runc", () => this.#start());
+    const before = await story.step("The exploit works (CVE-2026-45186, a denial of service)", () =>
+      this.#attackAll(),
+    );
+    must(before.web.documentMs > SLOW_MS, "the vulnerable library is slow on the document");
+    const plainBefore = this.#fileDigest(imports.plain.molecule);
+    const fix = await story.step(`Fix ${VULNERABLE_PACKAGE} in all images with one command`, () =>
+      this.#fix(),
+    );
+    const restart = await story.step("Restart what is outdated", () => this.#restart());
+    const after = await story.step("The exploit is dead, and the proof", () => this.#attackAll());
+    must(after.web.documentMs * 3 < before.web.documentMs, "the fixed library is fast on the document");
+    const proof = await story.step("Verify from the host", () => this.#verify());
+    const plain = await this.#current("plain");
+    must(
+      plain === imports.plain.molecule && this.#fileDigest(plain) === plainBefore,
+      "the third image is untouched",
+    );
+    story.say(`image plain: molecule ${shortId(plain)} as before, byte for byte`);
+    const undone = await story.step("Undo: the molecules of before, bit for bit", () =>
+      this.#revert(fix, imports),
+    );
+    const again = await story.step("Fix again", () => this.#fixAgain(fix, undone.attack));
+    const rebuildMs = await story.step("For comparison: rebuild one image the ordinary way", () =>
+      rebuildOrdinary(this.#workplace, images.web.layout, images.web.tag, story, this.#signal),
+    );
+    return { imports, before, fix, restart, after, proof, undone, again, rebuildMs, steps: story.steps };
+  }
+
+  async #images(): Promise<DemoImages> {
+    await buildAtomfs(this.#signal);
+    return buildDemoImages({ cacheDir: cacheDirectory(), log: this.#story.say, signal: this.#signal });
+  }
+
+  async #import(images: DemoImages): Promise<Record<(typeof IMAGES)[number], ImportAnswer>> {
+    const one = (name: (typeof IMAGES)[number]): Promise<ImportAnswer> =>
+      this.#commands.atomfs<ImportAnswer>(
+        ["import", images[name].source, "--name", `${name}:1.0`],
+        (answer) =>
+          [
+            `${answer.packageAtoms + answer.layerAtoms} atoms (${answer.newAtoms} new), ${bytesText(answer.totalBytes)}:`,
+            `${bytesText(answer.newBytes)} new, ${bytesText(answer.sharedBytes)} shared, ${seconds(answer.milliseconds)}`,
+          ].join(" "),
+      );
+    const imports = { web: await one("web"), feed: await one("feed"), plain: await one("plain") };
+    this.#story.say(
+      await this.#commands.podman([
+        "images",
+        "--format",
+        "table {{.Repository}} {{.Tag}} {{.ID}} {{.ReadOnly}}",
+      ]),
+    );
+    return imports;
+  }
+
+  async #start(): Promise<void> {
+    for (const name of SERVICES) {
+      const publish = `127.0.0.1:${this.#ports[name]}:8080`;
+      await this.#commands.podman(["run", "--detach", "--name", name, "--publish", publish, `${name}:1.0`]);
+    }
+    for (const name of SERVICES) await untilHealthy(this.#ports[name], this.#signal);
+  }
+
+  async #attackAll(): Promise<Attacks> {
+    const one = async (name: (typeof SERVICES)[number]): Promise<Attack> => {
+      const result = await attack(this.#ports[name], this.#signal);
+      const { documentMs, othersWaitedMs } = result;
+      this.#story.say(
+        `${name}: document answered after ${seconds(documentMs)}; others waited up to ${seconds(othersWaitedMs)}`,
+      );
+      return result;
+    };
+    return { web: await one("web"), feed: await one("feed") };
+  }
+
+  #fix(): Promise<FixAnswer> {
+    return this.#commands.atomfs<FixAnswer>(["fix", VULNERABLE_PACKAGE, "--yes"], (answer) =>
+      [
+        ...answer.fixes.map(
+          (each) => `${each.title} from ${each.provenance}: signatures verified; fix ${each.id}`,
+        ),
+        ...answer.images.map(
+          (image) =>
+            `${image.names[0]}: ${image.changes.map((change) => `${change.package} ${change.from} -> ${change.to}`).join(", ")}: ${image.verdict}`,
+        ),
+        `running on the old molecule: ${answer.outdated.map((each) => each.name).join(", ")}`,
+        `${seconds(answer.timings.fixMs)} for all images, after ${seconds(answer.timings.repositoriesMs + answer.timings.downloadMs)} for the signed index and the package`,
+      ].join("\n"),
+    );
+  }
+
+  async #restart(): Promise<RestartAnswer> {
+    const outdated = await this.#containers();
+    must(
+      outdated.every((row) => row.root === "outdated"),
+      "containers keep the old molecule until they restart",
+    );
+    const restarted = await this.#commands.atomfs<RestartAnswer>(["restart", "--outdated"], (answer) =>
+      answer
+        .map(
+          (each) =>
+            `${each.name} ${seconds(each.milliseconds)}${each.error === undefined ? "" : `: ${each.error}`}`,
+        )
+        .join(", "),
+    );
+    must(
+      restarted.length === SERVICES.length && restarted.every((each) => each.error === undefined),
+      "both restart",
+    );
+    for (const name of SERVICES) await untilHealthy(this.#ports[name], this.#signal);
+    must(
+      (await this.#containers()).every((row) => row.root === "current"),
+      "they run on the current molecule now",
+    );
+    return restarted;
+  }
+
+  #containers(): Promise<readonly ContainerRow[]> {
+    return this.#commands.atomfs<readonly ContainerRow[]>(["containers"], (rows) =>
+      rows.map((row) => `${row.name}: root ${row.root}, molecule ${shortId(row.molecule ?? "")}`).join("\n"),
+    );
+  }
+
+  async #verify(): Promise<VerifyAnswer> {
+    const answer = await this.#commands.atomfs<VerifyAnswer>(["fix", "verify"], (all) =>
+      all
+        .flatMap((each) => [
+          ...each.images.map(
+            (image) =>
+              `image ${image.names[0]}: ${image.filesChecked} files and the package database are right`,
+          ),
+          ...each.containers.map(
+            (container) =>
+              `container ${container.name}: ${container.processes} process(es), ${container.provenMappings} mapping(s) of the new library measured, none of the old`,
+          ),
+          each.isFixed ? "fixed, proven" : "NOT fixed",
+        ])
+        .join("\n"),
+    );
+    must(
+      answer.every((each) => each.isFixed),
+      "`fix verify` proves it",
+    );
+    for (const name of SERVICES) {
+      const complaints = await this.#commands.podman(
+        ["exec", name, "dpkg", "-V", VULNERABLE_PACKAGE],
+        [0, 1, 2],
+      );
+      this.#story.say(
+        complaints.trim() === "" ? "clean" : `${complaints.trimEnd()}\n(the image leaves these out)`,
+      );
+      must(!complaints.split("\n").some(isRealComplaint), `dpkg -V is clean in ${name}`);
+    }
+    return answer;
+  }
+
+  async #revert(fix: FixAnswer, imports: Record<(typeof IMAGES)[number], ImportAnswer>) {
+    const id = fix.fixes[0]?.id ?? "";
+    const reverted = await this.#commands.atomfs<RevertAnswer>(["fix", "revert", id], (answer) =>
+      answer.images.map((image) => `molecule ${shortId(image.molecule)}`).join("\n"),
+    );
+    for (const name of SERVICES) {
+      must(
+        (await this.#current(name)) === imports[name].molecule,
+        `${name} has exactly the molecule of before`,
+      );
+    }
+    await this.#restart();
+    const attacked = await this.#attackAll();
+    must(attacked.web.documentMs > SLOW_MS, "the exploit works again on the old molecule");
+    return { milliseconds: reverted.milliseconds, attack: attacked };
+  }
+
+  async #fixAgain(first: FixAnswer, slow: Attacks) {
+    const fix = await this.#fix();
+    const molecules = (answer: FixAnswer): string =>
+      answer.images
+        .map((image) => image.molecule)
+        .sort()
+        .join();
+    must(molecules(fix) === molecules(first), "the same fix gives the same molecules");
+    await this.#restart();
+    const attacked = await this.#attackAll();
+    must(attacked.web.documentMs * 3 < slow.web.documentMs, "the exploit is dead again");
+    const proof = await this.#verify();
+    return { fixMs: fix.timings.fixMs, attack: attacked, isFixed: proof.every((each) => each.isFixed) };
+  }
+
+  async #current(name: string): Promise<string> {
+    const answer = await this.#commands.quietly<readonly ImageRow[]>(["images"]);
+    const image = answer.find((each) => each.names.includes(`localhost/${name}:1.0`));
+    if (image === undefined) throw new AtomfsError("failed", `Image ${name} is not in the store`);
+    return image.molecule;
+  }
+
+  #fileDigest(molecule: string): string {
+    return createHash("sha256")
+      .update(readFileSync(join(this.#workplace.root, "molecules", `${molecule}.erofs`)))
+      .digest("hex");
+  }
+}
+
+/** dpkg -V names files that the image left out ("missing"); the demo's images leave out documentation. */
+function isRealComplaint(line: string): boolean {
+  return line.trim() !== "" && !/^missing\s+\/usr\/share\/(doc|man|locale)\//.test(line);
+}

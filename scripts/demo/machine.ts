@@ -1,0 +1,32 @@
+import { AtomfsError } from "../../src/core/errors.ts";
+
+/** Programs that the demo runs, and the Debian packages that have them. */
+const TOOLS = {
+  podman: "podman",
+  runc: "runc",
+  conmon: "conmon",
+  debootstrap: "debootstrap",
+  umoci: "umoci",
+  buildah: "buildah",
+  gpgv: "gpgv",
+  ip: "iproute2",
+  setsid: "util-linux",
+  setpriv: "util-linux",
+} as const;
+
+/**
+ * Says at once, not after minutes, what the demo lacks.
+ * @throws AtomfsError "unsupported"
+ */
+export function requireMachine(): void {
+  if (process.geteuid?.() !== 0) {
+    throw new AtomfsError("unsupported", "The demo mounts filesystems and runs containers: it needs root", {
+      hints: ["sudo npm run demo"],
+    });
+  }
+  const missing = Object.entries(TOOLS).filter(([tool]) => Bun.which(tool) === null);
+  if (missing.length === 0) return;
+  throw new AtomfsError("unsupported", `The demo needs ${missing.map(([tool]) => tool).join(", ")}`, {
+    hints: [`apt-get install ${[...new Set(missing.map(([, name]) => name))].join(" ")}`],
+  });
+}

@@ -1,0 +1,98 @@
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { DEFAULT_CACHE_DIR } from "../../scripts/demo/images.ts";
+import { processesOf } from "../../scripts/demo/workplace.ts";
+import { runDirectoryOf } from "../../src/mounts/molecule-mounts.ts";
+import { readMountinfo } from "../../src/sys/mountinfo.ts";
+
+const MAIN = join(import.meta.dir, "../../scripts/demo/main.ts");
+const DIRECTORY = "/var/tmp/atomfs-demo";
+const RUN_DIRECTORY = runDirectoryOf(join(DIRECTORY, "store"));
+
+/** The demo as a child that leads a process group, as a shell would start it. */
+export class DemoProcess {
+  readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly #output: AsyncIterator<Uint8Array>;
+  readonly #stderr: Promise<string>;
+  output = "";
+
+  constructor(
+    args: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+    before: readonly string[] = [],
+  ) {
+    this.#child = Bun.spawn([...before, process.execPath, MAIN, ...args], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+      detached: true,
+      env: { ...process.env, ...env },
+    });
+    this.#output = this.#child.stdout[Symbol.asyncIterator]();
+    this.#stderr = new Response(this.#child.stderr).text();
+  }
+
+  /** Reads on until the output has this text. */
+  async until(text: string): Promise<void> {
+    while (!this.output.includes(text)) {
+      const { done, value } = await this.#output.next();
+      if (done) throw new Error(`The demo ended before "${text}":\n${this.output}\n${await this.#stderr}`);
+      this.output += Buffer.from(value).toString();
+    }
+  }
+
+  /** To the demo alone, or as a terminal does it, to all programs of its group. */
+  signal(signal: "SIGINT" | "SIGKILL", to: "process" | "group"): void {
+    process.kill(to === "group" ? -this.#child.pid : this.#child.pid, signal);
+  }
+
+  async end(): Promise<{ readonly code: number; readonly output: string; readonly stderr: string }> {
+    for (;;) {
+      const { done, value } = await this.#output.next();
+      if (done) break;
+      this.output += Buffer.from(value).toString();
+    }
+    return { code: await this.#child.exited, output: this.output, stderr: await this.#stderr };
+  }
+}
+
+/** Everything that a demo can leave on a machine; empty lists when it left nothing. */
+export function leftovers(): Readonly<Record<string, readonly (string | number)[]>> {
+  const isOurs = (path: string): boolean => path.includes(DIRECTORY) || path.startsWith(`${RUN_DIRECTORY}/`);
+  return {
+    files: [DIRECTORY, RUN_DIRECTORY].filter((path) => existsSync(path)),
+    mounts: readMountinfo()
+      .map(({ target }) => target)
+      .filter(isOurs),
+    commands: processesOf(DIRECTORY),
+    inContainers: containerProcesses(),
+    bridges: readdirSync("/sys/class/net").filter((name) => name === "atomfs-demo0"),
+    halfMade: readdirSync(DEFAULT_CACHE_DIR).filter((name) => name.startsWith("tmp-")),
+  };
+}
+
+export const NOTHING_LEFT: ReturnType<typeof leftovers> = {
+  files: [],
+  mounts: [],
+  commands: [],
+  inContainers: [],
+  bridges: [],
+  halfMade: [],
+};
+
+/** Processes whose root is a container's of the demo. */
+function containerProcesses(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readMountinfo(pid).some(
+          ({ target, superOptions }) =>
+            target === "/" && superOptions.some((option) => option.includes(DIRECTORY)),
+        );
+      } catch {
+        return false;
+      }
+    });
+}
