@@ -24,6 +24,7 @@ export function planV2(
       onError,
     });
   };
+  checkUnified(resources);
   // Refuses what needs a controller that the machine lacks, also in an update.
   v2Controllers(resources, target.facts);
   if (resources.memory !== undefined) putMemory(resources.memory, target, put, warnings);
@@ -40,19 +41,18 @@ export function planV2(
   if ((resources.network?.priorities.length ?? 0) > 0) impossible("network.priorities");
   for (const line of rdmaLines(resources)) put("rdma.max", line);
   // Last: what is named by its own file is meant.
-  for (const [file, value] of resources.unified) {
-    // One name below the cgroup, and none of the files that move processes or the cgroup's own place.
-    if (
-      !/^[a-z0-9_]+(\.[A-Za-z0-9_]+)+$/.test(file) ||
-      /^cgroup\.(procs|threads|kill|freeze|type)$/.test(file)
-    )
-      throw new AtomfsError(
-        "bad-data",
-        `Cannot use config.json: linux.resources.unified has ${JSON.stringify(file.slice(0, 100))}`,
-      );
-    put(file, value);
-  }
+  for (const [file, value] of resources.unified) put(file, value);
   return writes;
+}
+
+/** One name below the cgroup, and none of the files that move processes or the cgroup's own place. */
+function checkUnified({ unified }: ResourcesConfig): void {
+  for (const file of unified.keys()) {
+    const reserved = /^cgroup\.(procs|threads|kill|freeze|type|subtree_control)$/.test(file);
+    if (/^[a-z0-9_]+(\.[A-Za-z0-9_]+)+$/.test(file) && !reserved) continue;
+    const shown = JSON.stringify(file.slice(0, 100));
+    throw new AtomfsError("bad-data", `Cannot use config.json: linux.resources.unified has ${shown}`);
+  }
 }
 
 function impossible(field: string): never {

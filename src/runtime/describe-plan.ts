@@ -24,7 +24,7 @@ export function describePlan(plan: LaunchPlan): string {
     ["hooks at create", plan.hooks.create.map(({ path }) => path)],
     ["hooks after start", plan.hooks.poststart.map(({ path }) => path)],
     ["hooks after stop", plan.hooks.poststop.map(({ path }) => path)],
-    ["warnings", plan.warnings],
+    ["warnings", [...plan.warnings, ...cgroups.warnings]],
   ];
   return sections
     .filter(([, lines]) => lines.length > 0)

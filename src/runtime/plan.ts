@@ -16,7 +16,7 @@ export type LaunchPlan = {
   readonly join: readonly { readonly type: NamespaceConfig["type"]; readonly path: string }[];
   /** True if liblxc makes a user namespace: it must not find `newuidmap` on its PATH. */
   readonly newUserNamespace: boolean;
-  /** For the log. */
+  /** For the log, with those of `cgroups`. */
   readonly warnings: readonly string[];
   readonly state: StateSnapshot;
 };

@@ -51,7 +51,7 @@ export function planLaunch(config: RuntimeConfig, host: HostFacts, options: Laun
     options.id,
     options.systemdCgroup,
   );
-  const draft: Draft = { operations: [], descriptors: [], warnings: [...cgroups.warnings] };
+  const draft: Draft = { operations: [], descriptors: [], warnings: [] };
   const lxcConfig = planLxcConfig(config, host, options.rootfs, cgroups.lxcConfig);
   planCreation(config, host, options, cgroups, draft);
   add(draft, { kind: "await-start" });
@@ -121,10 +121,8 @@ function planCreation(
   add(draft, { kind: "await-launcher" });
   // liblxc leaves everything shared. A container's mounts reach no other place unless that is asked for.
   const propagation = linux.rootfsPropagation?.kind ?? "slave";
-  if (propagation !== "shared") {
-    const first = propagation === "unbindable" ? "private" : propagation;
-    add(draft, { kind: "set-propagation", path: root, propagation: first, recursive: true });
-  }
+  const first = propagation === "unbindable" ? "private" : propagation;
+  add(draft, { kind: "set-propagation", path: root, propagation: first, recursive: true });
   planMounts({ config, host, bundle: options.bundle, cgroupPath: cgroups.path }, draft);
   planDevices(config, draft);
   if (process?.terminal) planConsole(config, process, draft);

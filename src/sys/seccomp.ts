@@ -1,15 +1,10 @@
 import { dlopen, type Pointer, ptr } from "bun:ffi";
-import { createHash } from "node:crypto";
-import { closeSync, mkdirSync, readSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, readSync } from "node:fs";
 import { AtomfsError } from "../core/errors.ts";
-import { cString, hasCode } from "./ffi.ts";
-import { readFileBounded, writeAtomic } from "./files.ts";
+import { cString } from "./ffi.ts";
 
-/** Raised when the same profile gives other bytes than before. Part of the cache's key. */
-const COMPILER_VERSION = 1;
 /** The kernel takes at most 4096 instructions (BPF_MAXINSNS) of 8 bytes. */
-const MAX_FILTER: number = 4096 * 8;
+export const MAX_FILTER: number = 4096 * 8;
 const MFD_CLOEXEC = 1;
 const EEXIST = 17;
 const ENOSYS = 38;
@@ -262,42 +257,4 @@ function x86Checks(newest: number, newestX32: number | undefined): Instruction[]
   const ownOnly: Instruction[] =
     own.length === 0 ? [] : [[JUMP_GREATER_EQUAL, own.length, 0, X32_BIT], ...own];
   return [[LOAD, 0, 0, DATA_NUMBER], ...skipOther, ...ownOnly];
-}
-
-/**
- * The same from a file of an earlier run, by the profile's digest; a file that is not whole is made again, and a directory
- * that cannot be written costs only time.
- * @param directory made if it is absent, mode 0700; only root may write there
- */
-export function compileSeccompCached(profile: FilterProfile, directory: string): Uint8Array {
-  const text = JSON.stringify(profile, (_key, value) => (typeof value === "bigint" ? String(value) : value));
-  const key = createHash("sha256").update(`${COMPILER_VERSION} ${process.arch} `).update(text).digest("hex");
-  const file = join(directory, `${key}.bpf`);
-  const cached = readCached(file);
-  if (cached !== undefined) return cached;
-  const program = compileSeccomp(profile);
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    writeAtomic(file, Buffer.concat([createHash("sha256").update(program).digest(), program]), {
-      mode: 0o400,
-    });
-  } catch (error) {
-    if (!hasCode(error, "EROFS", "EACCES", "ENOSPC", "EDQUOT")) throw error;
-  }
-  return program;
-}
-
-const DIGEST_SIZE = 32;
-
-function readCached(file: string): Uint8Array | undefined {
-  let bytes: Buffer;
-  try {
-    bytes = readFileBounded(file, DIGEST_SIZE + MAX_FILTER);
-  } catch (error) {
-    if (hasCode(error, "ENOENT") || error instanceof AtomfsError) return undefined;
-    throw error;
-  }
-  const program = bytes.subarray(DIGEST_SIZE);
-  const digest = createHash("sha256").update(program).digest();
-  return program.length > 0 && digest.equals(bytes.subarray(0, DIGEST_SIZE)) ? program : undefined;
 }

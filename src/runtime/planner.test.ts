@@ -1,0 +1,409 @@
+import { describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { AtomfsError } from "../core/errors.ts";
+import { parseRuntimeConfig } from "../formats/oci/runtime-config/parse.ts";
+import { describePlan } from "./describe-plan.ts";
+import type { HostFacts } from "./host-facts.ts";
+import type { LaunchPlan } from "./plan.ts";
+import { type LaunchOptions, planLaunch } from "./planner.ts";
+import type { SeccompProfile } from "./seccomp-plan.ts";
+
+const FIXTURES = join(import.meta.dir, "..", "..", "tests", "fixtures", "runtime");
+const NAMES = readdirSync(FIXTURES)
+  .filter((name) => name.endsWith(".json"))
+  .map((name) => name.slice(0, -".json".length))
+  .sort();
+
+const ALL_CAPABILITIES = (1n << 41n) - 1n;
+const SYS_RESOURCE = 1n << 24n;
+
+/** A virtual machine like those this is developed on: hybrid cgroups, no CAP_SYS_RESOURCE, no LSM. */
+const HYBRID: HostFacts = {
+  cgroups: {
+    layout: "hybrid",
+    hierarchies: [
+      { mountPoint: "/sys/fs/cgroup/cpu,cpuacct", controllers: ["cpu", "cpuacct"] },
+      ...["cpuset", "memory", "devices", "freezer", "blkio", "pids"].map((name) => ({
+        mountPoint: `/sys/fs/cgroup/${name}`,
+        controllers: [name],
+      })),
+      { mountPoint: "/sys/fs/cgroup/systemd", controllers: ["name=systemd"] },
+    ],
+    unified: "/sys/fs/cgroup/unified",
+    unifiedControllers: [],
+  },
+  capabilities: {
+    bounding: ALL_CAPABILITIES & ~SYS_RESOURCE,
+    effective: ALL_CAPABILITIES & ~SYS_RESOURCE,
+  },
+  lastCapability: 40,
+  hardLimits: new Map([
+    [6, 32768n],
+    [7, 20000n],
+  ]),
+  lowestOomScore: 0,
+  apparmor: false,
+  selinux: false,
+  seccompActions: ["kill_process", "kill_thread", "trap", "errno", "trace", "log", "allow"],
+  lxcVersion: { major: 5, minor: 0 },
+};
+
+/** Debian as it is installed: cgroup v2, AppArmor, all capabilities. */
+const UNIFIED: HostFacts = {
+  ...HYBRID,
+  cgroups: {
+    layout: "v2",
+    hierarchies: [],
+    unified: "/sys/fs/cgroup",
+    unifiedControllers: ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"],
+  },
+  capabilities: { bounding: ALL_CAPABILITIES, effective: ALL_CAPABILITIES },
+  lowestOomScore: -1000,
+  apparmor: true,
+};
+
+/** Not libseccomp, whose bytes differ between versions: only which rules arrive is the planner's. */
+function digestRules(profile: SeccompProfile): Uint8Array {
+  const text = JSON.stringify(profile, (_key, value) => (typeof value === "bigint" ? String(value) : value));
+  return createHash("sha256").update(text).digest();
+}
+
+const OPTIONS: LaunchOptions = {
+  id: "box",
+  bundle: "/bundle",
+  rootfs: "/run/root",
+  consoleSocket: false,
+  preserveDescriptors: 0,
+  systemdCgroup: false,
+  noNewKeyring: false,
+  noPivot: false,
+  home: "/root",
+  compileSeccomp: digestRules,
+};
+
+type Json = { [key: string]: unknown };
+
+function readFixture(name: string): Json {
+  return JSON.parse(readFileSync(join(FIXTURES, `${name}.json`), "utf8"));
+}
+
+function plan(document: Json, host: HostFacts = HYBRID, options: Partial<LaunchOptions> = {}): LaunchPlan {
+  const config = parseRuntimeConfig(Buffer.from(JSON.stringify(document)));
+  const consoleSocket = config.process?.terminal ?? false;
+  return planLaunch(config, host, { ...OPTIONS, consoleSocket, ...options });
+}
+
+/** runc's own template, without a terminal, with changes. */
+function template(change: (document: Json & { linux: Json; process: Json }) => void = () => {}): Json {
+  const document = readFixture("runc-spec") as Json & { linux: Json; process: Json };
+  document.process["terminal"] = false;
+  change(document);
+  return document;
+}
+
+function kinds(made: LaunchPlan): string[] {
+  return made.program.operations.map(({ does }) => does.kind);
+}
+
+/** Everything that the plan says, in one line a decision. */
+function lines(document: Json, host?: HostFacts, options?: Partial<LaunchOptions>): string[] {
+  return describePlan(plan(document, host, options))
+    .split("\n")
+    .map((line) => line.trim());
+}
+
+describe.each([
+  ["hybrid", HYBRID],
+  ["unified", UNIFIED],
+] as const)("plans on a machine with %s cgroups", (layout, host) => {
+  test.each(NAMES)("%s", (name) => {
+    const document = readFixture(name);
+    const got = describePlan(plan(document, host));
+    const file = join(FIXTURES, "expected", `${name}.${layout}.txt`);
+    // UPDATE_EXPECTED=1 writes them again, for a look at the difference.
+    if (process.env["UPDATE_EXPECTED"] === "1") writeFileSync(file, got);
+    expect(existsSync(file)).toBe(true);
+    expect(got).toBe(readFileSync(file, "utf8"));
+    expect(describePlan(plan(document, host))).toBe(got);
+  });
+});
+
+test("every fixture of Podman is there", () => {
+  expect(NAMES.filter((name) => name.startsWith("podman-")).length).toBe(13);
+});
+
+test.each<[string, (document: Json & { linux: Json; process: Json }) => void]>([
+  ["linux.intelRdt", ({ linux }) => Object.assign(linux, { intelRdt: { closID: "a" } })],
+  ["linux.memoryPolicy", ({ linux }) => Object.assign(linux, { memoryPolicy: { mode: "MPOL_BIND" } })],
+  ["linux.timeOffsets", ({ linux }) => Object.assign(linux, { timeOffsets: { boottime: { secs: 1 } } })],
+  ["linux.netDevices", ({ linux }) => Object.assign(linux, { netDevices: { eth0: {} } })],
+  ["hooks.createContainer", (all) => Object.assign(all, { hooks: { createContainer: [{ path: "/h" }] } })],
+  ["process.scheduler", ({ process }) => Object.assign(process, { scheduler: { policy: "SCHED_FIFO" } })],
+  [
+    "process.ioPriority",
+    ({ process }) => Object.assign(process, { ioPriority: { class: "IOPRIO_CLASS_RT" } }),
+  ],
+  ["process.apparmorProfile", ({ process }) => Object.assign(process, { apparmorProfile: "docker-default" })],
+  ["process.selinuxLabel", ({ process }) => Object.assign(process, { selinuxLabel: "u:r:t:s0" })],
+  ["linux.mountLabel", ({ linux }) => Object.assign(linux, { mountLabel: "u:r:t:s0" })],
+  [
+    "linux.personality.flags",
+    ({ linux }) => Object.assign(linux, { personality: { domain: "LINUX", flags: ["x"] } }),
+  ],
+  [
+    "linux.seccomp.listenerPath",
+    ({ linux }) => Object.assign(linux, { seccomp: { defaultAction: "SCMP_ACT_ALLOW", listenerPath: "/s" } }),
+  ],
+  [
+    "linux.seccomp.flags",
+    ({ linux }) =>
+      Object.assign(linux, {
+        seccomp: { defaultAction: "SCMP_ACT_ALLOW", flags: ["SECCOMP_FILTER_FLAG_NEW"] },
+      }),
+  ],
+  ["linux.namespaces", ({ linux }) => Object.assign(linux, { namespaces: [{ type: "pid" }] })],
+  [
+    "linux.namespaces",
+    ({ linux }) => Object.assign(linux, { namespaces: [{ type: "mount", path: "/proc/1/ns/mnt" }] }),
+  ],
+  [
+    "mounts[0].options",
+    (all) =>
+      Object.assign(all, { mounts: [{ destination: "/x", source: "/y", options: ["bind", "idmap"] }] }),
+  ],
+])("%s is refused, never left out", (field, change) => {
+  expect(() => plan(template(change))).toThrow(
+    expect.objectContaining({ kind: "unsupported", message: expect.stringContaining(field) }),
+  );
+});
+
+test.each<[string, string, (document: Json & { linux: Json; process: Json }) => void]>([
+  ["hostname", "bad-data", (all) => Object.assign(all.linux, { namespaces: [{ type: "mount" }] })],
+  [
+    "linux.sysctl.kernel.panic",
+    "bad-data",
+    ({ linux }) => Object.assign(linux, { sysctl: { "kernel.panic": "1" } }),
+  ],
+  [
+    "linux.sysctl.net.x",
+    "bad-data",
+    (all) => {
+      Object.assign(all, { hostname: "" });
+      Object.assign(all.linux, { namespaces: [{ type: "mount" }], sysctl: { "net.x": "1" } });
+    },
+  ],
+  [
+    "linux.sysctl.net/../kernel",
+    "bad-data",
+    ({ linux }) => Object.assign(linux, { sysctl: { "net/../kernel/panic": "1" } }),
+  ],
+  ["linux.cgroupsPath", "bad-data", ({ linux }) => Object.assign(linux, { cgroupsPath: "/a/../../b" })],
+  [
+    "linux.cgroupsPath",
+    "bad-data",
+    ({ linux }) => Object.assign(linux, { cgroupsPath: "/a\nlxc.cap.keep = sys_admin" }),
+  ],
+  [
+    "linux.uidMappings",
+    "bad-data",
+    ({ linux }) =>
+      Object.assign(linux, { namespaces: [{ type: "mount" }, { type: "user" }, { type: "uts" }] }),
+  ],
+  [
+    "unknown for a bind mount",
+    "bad-data",
+    (all) =>
+      Object.assign(all, { mounts: [{ destination: "/x", source: "/y", type: "bind", options: ["roo"] }] }),
+  ],
+  [
+    "mounts[0].destination",
+    "bad-data",
+    (all) => Object.assign(all, { mounts: [{ destination: "/..", type: "tmpfs" }] }),
+  ],
+])("%s: %s", (message, kind, change) => {
+  expect(() => plan(template(change))).toThrow(
+    expect.objectContaining({ kind, message: expect.stringContaining(message) }),
+  );
+});
+
+test("a terminal and a console socket go together", () => {
+  expect(() => plan(readFixture("runc-spec"), HYBRID, { consoleSocket: false })).toThrow("--console-socket");
+  expect(() => plan(template(), HYBRID, { consoleSocket: true })).toThrow("--console-socket");
+});
+
+test("a container without a process can be created and has nothing to execute", () => {
+  const made = plan(template((all) => Reflect.deleteProperty(all, "process")));
+  expect(made.state.hasProcess).toBe(false);
+  expect(kinds(made)).not.toContain("execute");
+  expect(kinds(made).at(-1)).toBe("await-start");
+});
+
+test("seccomp comes before the capabilities go, with no_new_privs last", () => {
+  const seccomp = {
+    defaultAction: "SCMP_ACT_ERRNO",
+    syscalls: [{ names: ["read"], action: "SCMP_ACT_ALLOW" }],
+  };
+  const order = (noNewPrivileges: boolean): string[] =>
+    kinds(
+      plan(
+        template(({ linux, process }) => {
+          Object.assign(linux, { seccomp });
+          Object.assign(process, { noNewPrivileges });
+        }),
+      ),
+    ).slice(-4);
+  expect(order(false)).toEqual(["change-directory", "load-seccomp", "set-identity", "execute"]);
+  expect(order(true)).toEqual(["set-identity", "set-no-new-privileges", "load-seccomp", "execute"]);
+});
+
+test("what the machine cannot raise is raised as far as it goes, with a warning", () => {
+  const document = template(({ process }) => {
+    process["rlimits"] = [{ type: "RLIMIT_NOFILE", soft: 30000, hard: 40000 }];
+    process["oomScoreAdj"] = -500;
+  });
+  const got = lines(document);
+  expect(got).toContain("set-rlimit RLIMIT_NOFILE 20000 20000");
+  expect(got).toContain("set-oom-score value=0");
+  const about = /oomScoreAdj|rlimits/;
+  expect(plan(document).warnings.filter((warning) => about.test(warning))).toEqual([
+    "process.oomScoreAdj: it is 0, not -500: lowering it takes CAP_SYS_RESOURCE",
+    "process.rlimits: RLIMIT_NOFILE is 20000, not 40000: raising it takes CAP_SYS_RESOURCE",
+  ]);
+  const able = lines(document, UNIFIED);
+  expect(able).toContain("set-rlimit RLIMIT_NOFILE 30000 40000");
+  expect(able).toContain("set-oom-score value=-500");
+});
+
+test("unlimited is 2^64 - 1, exactly", () => {
+  const text = JSON.stringify(template(({ process }) => Object.assign(process, { rlimits: "HERE" })));
+  const limit = '[{"type":"RLIMIT_CORE","soft":18446744073709551615,"hard":18446744073709551615}]';
+  const config = parseRuntimeConfig(Buffer.from(text.replace('"HERE"', limit)));
+  expect(describePlan(planLaunch(config, UNIFIED, OPTIONS))).toContain(
+    "set-rlimit RLIMIT_CORE 18446744073709551615 18446744073709551615",
+  );
+});
+
+test("capabilities are taken literally; what cannot be had is left out, and nothing takes its place", () => {
+  const capabilities = {
+    bounding: ["CAP_CHOWN", "CAP_SYS_RESOURCE", "CAP_FLY"],
+    permitted: ["CAP_CHOWN"],
+    effective: ["CAP_CHOWN", "CAP_KILL"],
+    inheritable: ["CAP_KILL"],
+    ambient: ["CAP_CHOWN"],
+  };
+  const document = template(({ process }) => Object.assign(process, { capabilities }));
+  const identity = lines(document).find((line) => line.startsWith("set-identity"));
+  expect(identity).toBe(
+    "set-identity 0:0 bounding=chown effective=chown permitted=chown inheritable= ambient=",
+  );
+  expect(plan(document).warnings.length).toBe(5);
+  const none = template(({ process }) => Reflect.deleteProperty(process, "capabilities"));
+  expect(lines(none)).toContain("set-identity 0:0 bounding= effective= permitted= inheritable= ambient=");
+});
+
+test("namespaces: new ones by list, others by path, absent ones are inherited", () => {
+  const got = lines(
+    template(({ linux }) => {
+      linux["namespaces"] = [{ type: "network", path: "/run/netns/a" }, { type: "uts" }, { type: "mount" }];
+    }),
+  );
+  expect(got).toContain("lxc.namespace.clone = uts mnt");
+  expect(got).toContain("lxc.namespace.share.net = /run/netns/a");
+  expect(got).toContain("network /run/netns/a");
+  expect(got.join()).not.toContain("lxc.net.0");
+});
+
+test("descriptors of the caller go to the program in order", () => {
+  const made = plan(template(), HYBRID, { preserveDescriptors: 2 });
+  expect(made.descriptors.slice(-2)).toEqual([
+    { kind: "inherited", number: 3 },
+    { kind: "inherited", number: 4 },
+  ]);
+  const { does } = made.program.operations.at(-1) ?? {};
+  const count = made.descriptors.length;
+  expect(does).toMatchObject({ kind: "execute", descriptors: [count - 2, count - 1] });
+});
+
+/** All places of a document, by path of keys. */
+function places(value: unknown, path: string[] = []): string[][] {
+  if (typeof value !== "object" || value === null) return [path];
+  return [path, ...Object.entries(value).flatMap(([key, inner]) => places(inner, [...path, key]))];
+}
+
+function replaceAt(document: unknown, path: readonly string[], value: unknown): void {
+  let at = document as Json;
+  for (const key of path.slice(0, -1)) at = at[key] as Json;
+  const last = path.at(-1);
+  if (last === undefined) return;
+  if (value === undefined) Reflect.deleteProperty(at, last);
+  else at[last] = value;
+}
+
+test("any change of any field is a plan or an AtomfsError, the same each time", () => {
+  const odd = fc.oneof(
+    fc.constantFrom<unknown>(
+      undefined,
+      null,
+      -1,
+      0,
+      1.5,
+      2 ** 40,
+      "",
+      "a\nb",
+      "/..",
+      "\0",
+      [],
+      {},
+      true,
+      [[]],
+      [null],
+    ),
+    fc.string(),
+    fc.jsonValue(),
+  );
+  const options = [
+    "podman-limits",
+    "podman-privileged",
+    "podman-volumes",
+    "podman-user-namespace",
+    "podman-read-only",
+  ];
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...options),
+      fc.array(fc.tuple(fc.nat(), odd), { maxLength: 3 }),
+      (name, changes) => {
+        const document = readFixture(name);
+        // Hundreds of system calls' names would drown the rest.
+        Object.assign(document["linux"] as Json, {
+          seccomp: { defaultAction: "SCMP_ACT_ALLOW", syscalls: [] },
+        });
+        const all = places(document);
+        for (const [n, value] of changes) {
+          try {
+            replaceAt(document, all[n % all.length] ?? [], value);
+          } catch (error) {
+            // An earlier change took the place away.
+            if (!(error instanceof TypeError)) throw error;
+          }
+        }
+        const attempt = (): string => {
+          try {
+            return describePlan(plan(document, UNIFIED));
+          } catch (error) {
+            if (error instanceof AtomfsError) return error.message;
+            throw error;
+          }
+        };
+        const first = attempt();
+        expect(first).toBe(attempt());
+        // Nothing in the file can add a line to what liblxc reads.
+        expect(first.includes("\0")).toBe(false);
+      },
+    ),
+    { numRuns: 1500, seed: 4 },
+  );
+});
