@@ -57,9 +57,9 @@ export function fuzz(
     async () => {
       const next = random(SEED);
       const end = performance.now() + BUDGET_MS;
-      for (const seed of seeds) await target(seed);
-      while (performance.now() < end) {
-        const input = mutate(seeds[next() % seeds.length] ?? new Uint8Array(), next);
+      const unchanged = [...seeds];
+      while (unchanged.length > 0 || performance.now() < end) {
+        const input = unchanged.shift() ?? mutate(seeds[next() % seeds.length] ?? new Uint8Array(), next);
         try {
           await target(input);
         } catch (error) {

@@ -69,7 +69,7 @@ export function checkOrder(file: SourceFile): string[] {
 }
 
 const IMPURE_CODE: readonly RegExp[] = [
-  /\bprocess\./,
+  /(?<![.\w])process\./,
   /\bBun\./,
   /\bDate\.now\b/,
   /\bnew Date\b(?!\s*\(\s*[^\s)])/,

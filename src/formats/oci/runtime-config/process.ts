@@ -11,8 +11,8 @@ import {
 } from "./types.ts";
 
 /** Also what `exec --process` takes: a whole document of this form. */
-export function readProcess(process: Field): ProcessConfig {
-  const field = process.object(
+export function readProcess(section: Field): ProcessConfig {
+  const field = section.object(
     "terminal",
     "consoleSize",
     "user",
