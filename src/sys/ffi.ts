@@ -12,6 +12,7 @@ const NUMBERS = {
   bind: { x64: 49, arm64: 200 },
   listen: { x64: 50, arm64: 201 },
   socketpair: { x64: 53, arm64: 199 },
+  setsockopt: { x64: 54, arm64: 208 },
   wait4: { x64: 61, arm64: 260 },
   fcntl: { x64: 72, arm64: 25 },
   flock: { x64: 73, arm64: 32 },

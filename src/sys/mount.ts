@@ -10,6 +10,7 @@ const MOVE_MOUNT_F_EMPTY_PATH = 4;
 const OPEN_TREE_CLONE = 1;
 const O_CLOEXEC = 0o2000000;
 const AT_EMPTY_PATH = 0x1000;
+const AT_RECURSIVE = 0x8000;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
 const MS_PRIVATE = 1 << 18;
@@ -115,6 +116,37 @@ export function cloneMount(path: string): Fd {
     AT_FDCWD,
     cString(path),
     OPEN_TREE_CLONE | O_CLOEXEC,
+  );
+}
+
+/** As cloneMount, following symlinks; `recursive` also copies the mounts below. */
+export function cloneMountTree(path: Path, recursive: boolean): Fd {
+  return syscallFd(
+    "open_tree",
+    `clone the mount at ${showPath(path)}`,
+    AT_FDCWD,
+    cString(path),
+    OPEN_TREE_CLONE | O_CLOEXEC | (recursive ? AT_RECURSIVE : 0),
+  );
+}
+
+/** Bits of MOUNT_ATTR; of the access time modes only one may be set, and its mask must be cleared. */
+export function setMountAttributes(
+  mount: Fd,
+  change: { readonly set: number; readonly clear: number; readonly recursive: boolean },
+): void {
+  if (change.set === 0 && change.clear === 0) return;
+  const attributes = Buffer.alloc(32);
+  attributes.writeBigUInt64LE(BigInt(change.set), 0);
+  attributes.writeBigUInt64LE(BigInt(change.clear), 8);
+  syscall(
+    "mount_setattr",
+    "change a mount's attributes",
+    mount.number,
+    cString(""),
+    AT_EMPTY_PATH | (change.recursive ? AT_RECURSIVE : 0),
+    attributes,
+    attributes.length,
   );
 }
 

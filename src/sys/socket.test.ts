@@ -4,6 +4,7 @@ import { Fd } from "./fd.ts";
 import {
   acceptUnix,
   connectUnix,
+  learnSenders,
   listenUnix,
   receiveMessage,
   sendMessage,
@@ -44,6 +45,22 @@ describe("messages", () => {
       expect(readFileSync(`/proc/self/fdinfo/${fd.number}`, "latin1")).toMatch(/flags:\s+02\d{6}/);
       fd[Symbol.dispose]();
     }
+  });
+
+  test("name their sender, if asked to", async () => {
+    const [a, b] = socketPair("seqpacket");
+    using _a = a;
+    using _b = b;
+    sendMessage(a, Buffer.from("before"));
+    expect(receiveMessage(b, { bytes: 10 })?.sender).toBeUndefined();
+    learnSenders(b);
+    await using child = Bun.spawn(["/bin/sh", "-c", "printf hello >&3; exec sleep 1000"], {
+      stdio: ["ignore", "ignore", "ignore", a.number],
+    });
+    const message = receiveMessage(b, { bytes: 10, descriptors: 1 });
+    expect(message?.bytes.toString()).toBe("hello");
+    expect(message?.sender).toBe(child.pid);
+    child.kill(9);
   });
 
   test("that do not fit are refused, and bring no descriptor along", () => {

@@ -9,23 +9,38 @@ const AF_UNIX = 1;
 const SOCK_TYPE = { stream: 1, seqpacket: 5 } as const;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
+const SO_PASSCRED = 16;
 const SCM_RIGHTS = 1;
+const SCM_CREDENTIALS = 2;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x40000000;
 const MSG_CTRUNC = 0x8;
 const MSG_TRUNC = 0x20;
 const POLLIN = 1;
 const CMSG_HEADER = 16;
+const CREDENTIALS_SPACE = CMSG_HEADER + 16;
 
 export type SocketType = keyof typeof SOCK_TYPE;
 
-export type Message = { readonly bytes: Buffer; readonly descriptors: readonly Fd[] };
+export type Message = {
+  readonly bytes: Buffer;
+  readonly descriptors: readonly Fd[];
+  /** The sender's pid as this process would name it: the kernel's word. Only after `learnSenders`. */
+  readonly sender: number | undefined;
+};
 
 /** Two ends of one connection. Messages of "seqpacket" keep their bounds. */
 export function socketPair(type: SocketType): readonly [Fd, Fd] {
   const numbers = Buffer.alloc(8);
   syscall("socketpair", "make a socket pair", AF_UNIX, SOCK_TYPE[type] | SOCK_CLOEXEC, 0, numbers);
   return [new Fd(numbers.readInt32LE(0)), new Fd(numbers.readInt32LE(4))];
+}
+
+/** From now on each message that arrives here names the process that sent it. */
+export function learnSenders(socket: Fd): void {
+  const on = Buffer.alloc(4);
+  on.writeInt32LE(1);
+  syscall("setsockopt", "learn who sends", socket.number, SOL_SOCKET, SO_PASSCRED, on, 4);
 }
 
 /** Listens at a path, which must be free. */
@@ -83,14 +98,16 @@ export function receiveMessage(
     throw new AtomfsError("failed", `No answer within ${limits.timeoutMs} ms`);
   }
   const bytes = Buffer.alloc(limits.bytes);
-  const control = Buffer.alloc(controlSpace(limits.descriptors ?? 0));
+  const control = Buffer.alloc(controlSpace(limits.descriptors ?? 0) + CREDENTIALS_SPACE);
   const header = new MessageHeader(bytes, control);
   const result = rawSyscallRetrying(socket, header);
   // The peer ended without reading what it was sent.
   if (result === -104) return undefined;
   if (result < 0) throw syscallError(-result, "receive a message");
-  const descriptors = header.received();
-  if ((header.flags & (MSG_TRUNC | MSG_CTRUNC)) !== 0) {
+  const { descriptors, sender } = header.received();
+  // The room for credentials may hold a descriptor that nobody asked for.
+  const tooMany = descriptors.length > (limits.descriptors ?? 0);
+  if (tooMany || (header.flags & (MSG_TRUNC | MSG_CTRUNC)) !== 0) {
     for (const fd of descriptors) fd[Symbol.dispose]();
     throw new AtomfsError(
       "bad-data",
@@ -98,7 +115,7 @@ export function receiveMessage(
     );
   }
   if (result === 0 && descriptors.length === 0) return undefined;
-  return { bytes: bytes.subarray(0, result), descriptors };
+  return { bytes: bytes.subarray(0, result), descriptors, sender };
 }
 
 /** False after the timeout. The end of the other side counts as readable. */
@@ -170,19 +187,21 @@ class MessageHeader {
     return this.bytes.readInt32LE(48);
   }
 
-  received(): Fd[] {
+  received(): { readonly descriptors: Fd[]; readonly sender: number | undefined } {
     const length = Number(this.bytes.readBigUInt64LE(40));
-    const found: Fd[] = [];
+    const descriptors: Fd[] = [];
+    let sender: number | undefined;
     for (let at = 0; at + CMSG_HEADER <= length; ) {
       const size = Number(this.#control.readBigUInt64LE(at));
       if (size < CMSG_HEADER) break;
-      const rights =
-        this.#control.readInt32LE(at + 8) === SOL_SOCKET && this.#control.readInt32LE(at + 12) === SCM_RIGHTS;
-      for (let one = at + CMSG_HEADER; rights && one + 4 <= Math.min(at + size, length); one += 4) {
-        found.push(new Fd(this.#control.readInt32LE(one)));
+      const end = Math.min(at + size, length);
+      const type = this.#control.readInt32LE(at + 8) === SOL_SOCKET ? this.#control.readInt32LE(at + 12) : 0;
+      for (let one = at + CMSG_HEADER; type === SCM_RIGHTS && one + 4 <= end; one += 4) {
+        descriptors.push(new Fd(this.#control.readInt32LE(one)));
       }
+      if (type === SCM_CREDENTIALS) sender = this.#control.readInt32LE(at + CMSG_HEADER);
       at += Math.ceil(size / 8) * 8;
     }
-    return found;
+    return { descriptors, sender };
   }
 }
