@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 
 typedef int operation_function(struct player *player, const struct field *fields);
@@ -174,10 +175,21 @@ static void settle(struct player *player, enum operation_code code, enum error_p
     player->exit_code = EXIT_FAILED;
 }
 
-int main(void)
+/* liblxc writes its complaints to stderr: what it had as stdio is not the container's, that is handed over elsewhere. */
+static void take_stdio(const char *first)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (dup2(atoi(first) + fd, fd) < 0) _exit(EXIT_FAILED);
+    }
+    /* Only there so that liblxc could execute a descriptor. */
+    umount2("/proc", MNT_DETACH);
+}
+
+int main(int argc, char **argv)
 {
     prctl(PR_SET_DUMPABLE, 0);
     let_signals_end();
+    if (argc == 2) take_stdio(argv[1]);
     umask(022);
     static struct player player = {
         .operation = UINT32_MAX,
