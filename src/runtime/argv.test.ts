@@ -1,0 +1,88 @@
+import { describe, expect, test } from "bun:test";
+import { logTarget, parseInvocation } from "./argv.ts";
+
+describe("what engines call", () => {
+  test("conmon: create", () => {
+    const words = "--systemd-cgroup create --bundle /b --pid-file /p --no-pivot --console-socket /s ID";
+    const { global, invocation } = parseInvocation(words.split(" "));
+    expect(global.cgroupManager).toBe("systemd");
+    expect(invocation).toMatchObject({
+      verb: "create",
+      id: "ID",
+      bundle: "/b",
+      pidFile: "/p",
+      consoleSocket: "/s",
+      noPivot: true,
+    });
+  });
+
+  test("conmon-rs: root twice, values after =, exec with a command", () => {
+    const words = "--root=/a/ --root=/a exec -d --tty --pid-file=/p ID ls -l --all".split(" ");
+    const { global, invocation } = parseInvocation(words);
+    expect(global.root).toBe("/a");
+    expect(invocation).toMatchObject({
+      verb: "exec",
+      id: "ID",
+      detach: true,
+      tty: true,
+      command: ["ls", "-l", "--all"],
+    });
+  });
+
+  test("containerd: log options, exec with a file, update from stdin", () => {
+    const prefix = "--root /r --log /l --log-format json".split(" ");
+    const exec = parseInvocation([...prefix, ..."exec --process /f --detach --pid-file /p ID".split(" ")]);
+    expect(exec.global).toMatchObject({ root: "/r", log: "/l", logFormat: "json" });
+    expect(exec.invocation).toMatchObject({ processFile: "/f", command: undefined });
+    const update = parseInvocation([...prefix, "update", "--resources=-", "ID"]);
+    expect(update.invocation).toMatchObject({ verb: "update", resources: "-", id: "ID" });
+  });
+
+  test.each([
+    [["kill", "ID"], { signal: 15, all: false }],
+    [["kill", "ID", "KILL"], { signal: 9 }],
+    [["kill", "--all", "ID", "9"], { signal: 9, all: true }],
+    [["kill", "-a", "ID", "SIGUSR1"], { signal: 10, all: true }],
+    [["delete", "--force", "ID"], { force: true }],
+    [["delete", "-f", "ID"], { force: true }],
+    [["ps", "--format", "json", "ID"], { format: "json" }],
+    [["ps", "ID", "-o", "pid"], { psArguments: ["-o", "pid"] }],
+    [["events", "--interval=250ms", "ID"], { intervalMs: 250, once: false }],
+    [["--debug=true", "state", "ID"], { verb: "state" }],
+    [["checkpoint"], undefined],
+    [["-v"], { verb: "version" }],
+    [["create", "--help"], { verb: "help", of: "create" }],
+    [[], { verb: "help" }],
+  ])("%p", (argv, expected) => {
+    if (expected === undefined) expect(() => parseInvocation(argv)).toThrow(/unknown command/);
+    else expect(parseInvocation(argv).invocation).toMatchObject(expected);
+  });
+});
+
+test.each([
+  [["--nope", "state", "ID"], /--nope/],
+  [["state", "--nope", "ID"], /state: .*--nope/],
+  [["state"], /needs a container's id/],
+  [["state", "a", "b"], /unexpected argument "b"/],
+  [["state", "../x"], /invalid container id format/],
+  [["state", "."], /invalid container id format/],
+  [["state", ""], /invalid container id format/],
+  [["state", "a/b"], /invalid container id format/],
+  [["delete", ".del-x@1"], /invalid container id format/],
+  [["kill", "ID", "NOPE"], /unknown signal "NOPE"/],
+  [["create", "--preserve-fds", "-1", "ID"], /preserve-fds/],
+  [["exec", "ID"], /needs a command or --process/],
+  [["exec", "--additional-gids", "4294967296", "ID", "ls"], /--additional-gids wants a number/],
+  [["--log-format", "xml", "list"], /--log-format is text or json/],
+  [["--cgroup-manager", "nope", "list"], /--cgroup-manager/],
+  [["list", "-f", "xml"], /--format is table or json/],
+  [["events", "--interval", "0s", "ID"], /--interval wants a time/],
+  [["toString"], /unknown command/],
+])("%p is refused", (argv, message) => {
+  expect(() => parseInvocation(argv)).toThrow(message);
+});
+
+test("where to complain is known even if the rest is wrong", () => {
+  expect(logTarget("--log /l --log-format=json --nope".split(" "))).toEqual({ log: "/l", logFormat: "json" });
+  expect(logTarget(["--nope"])).toEqual({ log: undefined, logFormat: "text" });
+});

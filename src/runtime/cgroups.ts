@@ -1,0 +1,266 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { AtomfsError } from "../core/errors.ts";
+import { hasCode } from "../sys/ffi.ts";
+import { openPidfd, signalProcess } from "../sys/pid.ts";
+import type { CgroupWrite } from "./cgroup-plan.ts";
+
+/**
+ * Control groups as directories: a container is in one directory of each hierarchy, v1 or v2. What is decided elsewhere
+ * (which directories, which values) is done here.
+ */
+
+const SIGKILL = 9;
+/** The last process of a group leaves it a moment after it ended. */
+const REMOVE_ATTEMPTS = 200;
+const FREEZE_ATTEMPTS = 200;
+const RETRY_MS = 5;
+/** A group whose processes fork all the time is killed again and again; frozen ones cannot fork. */
+const KILL_ROUNDS = 10;
+
+/** Puts a process into the group in every hierarchy. */
+export function attachProcess(directories: readonly string[], pid: number): void {
+  for (const directory of directories) writeValue(join(directory, "cgroup.procs"), String(pid));
+}
+
+/** One write(2), which is what the kernel's files want. @throws AtomfsError that names file and value */
+export function writeValue(file: string, value: string): void {
+  try {
+    // The files exist already: creating one by a wrong name must fail.
+    writeFileSync(file, value, { flag: "r+" });
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    throw new AtomfsError("failed", `Cannot write ${JSON.stringify(value)} to ${file}: ${code}`, {
+      cause: error,
+    });
+  }
+}
+
+/**
+ * Writes a plan's values in their order.
+ * @returns what was refused and is only worth a warning
+ * @throws AtomfsError that names file and value
+ */
+export function applyWrites(writes: readonly CgroupWrite[]): string[] {
+  const warnings: string[] = [];
+  const again: CgroupWrite[] = [];
+  for (const write of writes) {
+    try {
+      writeValue(write.file, write.value);
+    } catch (error) {
+      if (!(error instanceof AtomfsError)) throw error;
+      if (write.onError === "retry") again.push(write);
+      else if (write.onError === "warn") warnings.push(error.message);
+      else if (write.onError === "fail" || !hasCode(error.cause, "ENOENT")) throw error;
+    }
+  }
+  for (const { file, value } of again) writeValue(file, value);
+  return warnings;
+}
+
+/** v2: lets every directory above these, below the hierarchy's root, hand controllers down. */
+export function enableControllers(root: string, path: string, controllers: readonly string[]): void {
+  if (controllers.length === 0) return;
+  const wanted = controllers.map((name) => `+${name}`).join(" ");
+  let at = root;
+  for (const name of path.split("/").filter((part) => part !== "")) {
+    writeValue(join(at, "cgroup.subtree_control"), wanted);
+    at = join(at, name);
+    if (at !== root + path) mkdirSync(at, { recursive: true });
+  }
+}
+
+/**
+ * Makes the directories and those above them that are absent.
+ * @returns those that were not there, topmost first
+ */
+export function makeCgroups(directories: readonly string[]): string[] {
+  const made: string[] = [];
+  for (const directory of directories) {
+    const absent: string[] = [];
+    for (let at = directory; !existsSync(at); at = dirname(at)) absent.unshift(at);
+    for (const path of absent) {
+      mkdirSync(path, { recursive: true });
+      made.push(path);
+      fillCpuset(path);
+    }
+  }
+  return made;
+}
+
+/** On v1 a new cpuset is empty, and an empty one holds no process. */
+function fillCpuset(directory: string): void {
+  for (const name of ["cpuset.cpus", "cpuset.mems"]) {
+    const inherited = readIfThere(join(dirname(directory), name));
+    const own = readIfThere(join(directory, name));
+    if (own?.trim() !== "" || inherited === undefined || inherited.trim() === "") continue;
+    // v2's cpuset is empty too, and means the parent's.
+    if (existsSync(join(directory, "cgroup.controllers"))) continue;
+    writeValue(join(directory, name), inherited.trim());
+  }
+}
+
+/** Removes groups with all groups in them. What is not there is no error. @throws AtomfsError if one stays in use */
+export function removeCgroups(directories: readonly string[]): void {
+  for (const directory of directories) {
+    for (let attempt = 0; !tryRemove(directory); attempt++) {
+      if (attempt >= REMOVE_ATTEMPTS) {
+        throw new AtomfsError("failed", `Cannot remove the control group ${directory}: it is in use`);
+      }
+      Bun.sleepSync(RETRY_MS);
+    }
+  }
+}
+
+function tryRemove(directory: string): boolean {
+  try {
+    rmdirSync(directory);
+    return true;
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return true;
+    if (!hasCode(error, "EBUSY", "ENOTEMPTY")) throw error;
+  }
+  for (const name of subgroups(directory)) tryRemove(join(directory, name));
+  return false;
+}
+
+function subgroups(directory: string): string[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ENODEV")) return [];
+    throw error;
+  }
+}
+
+/** Pids in the group and the groups in it, ascending. A group that has gone has none. */
+export function listProcesses(directories: readonly string[]): number[] {
+  const found = new Set<number>();
+  const visit = (directory: string): void => {
+    for (const line of readIfThere(join(directory, "cgroup.procs"))?.split("\n") ?? []) {
+      if (line !== "" && line !== "0") found.add(Number(line));
+    }
+    for (const name of subgroups(directory)) visit(join(directory, name));
+  };
+  for (const directory of directories) visit(directory);
+  return [...found].sort((a, b) => a - b);
+}
+
+/**
+ * Signals every process of the group, wherever it forked to, also if the container's init has ended.
+ * A group that this very process is in is left alone: it is no container's.
+ */
+export function signalCgroups(directories: readonly string[], signal: number): void {
+  const own = directories.filter((directory) => !listProcesses([directory]).includes(process.pid));
+  if (signal === SIGKILL) {
+    for (const directory of own) killAtOnce(directory);
+    for (let round = 0; round < KILL_ROUNDS && listProcesses(own).length > 0; round++) {
+      signalFrozen(own, signal);
+      Bun.sleepSync(round);
+    }
+    return;
+  }
+  signalFrozen(own, signal);
+}
+
+/** Since Linux 5.14, v2 only. */
+function killAtOnce(directory: string): void {
+  const file = join(directory, "cgroup.kill");
+  if (existsSync(file)) writeValue(file, "1");
+}
+
+/** While they are frozen, none can fork. A killed process dies when it thaws. */
+function signalFrozen(directories: readonly string[], signal: number): void {
+  const wasFrozen = isFrozen(directories);
+  const freezer = wasFrozen ? false : tryFreeze(directories);
+  try {
+    for (const pid of listProcesses(directories)) {
+      using pidfd = openPidfd(pid);
+      if (pidfd !== undefined) signalProcess(pidfd, signal);
+    }
+  } finally {
+    if (freezer || signal === SIGKILL) thawCgroups(directories);
+  }
+}
+
+function tryFreeze(directories: readonly string[]): boolean {
+  try {
+    freezeCgroups(directories);
+    return true;
+  } catch {
+    // Without a freezer a process that forks at the same moment can be missed; the caller's rounds find it.
+    return false;
+  }
+}
+
+type Freezer = {
+  readonly file: string;
+  readonly frozen: string;
+  readonly thawed: string;
+  /** Is it really frozen, not only asked to? */
+  readonly isDone: () => boolean;
+};
+
+function freezerOf(directories: readonly string[]): Freezer | undefined {
+  for (const directory of directories) {
+    const v1 = join(directory, "freezer.state");
+    if (existsSync(v1)) {
+      const isDone = (): boolean => readIfThere(v1)?.trim() === "FROZEN";
+      return { file: v1, frozen: "FROZEN", thawed: "THAWED", isDone };
+    }
+  }
+  for (const directory of directories) {
+    const v2 = join(directory, "cgroup.freeze");
+    if (existsSync(v2)) {
+      const isDone = (): boolean =>
+        /^frozen 1$/m.test(readIfThere(join(directory, "cgroup.events")) ?? "") ||
+        (readIfThere(v2)?.trim() === "1" && listProcesses([directory]).length === 0);
+      return { file: v2, frozen: "1", thawed: "0", isDone };
+    }
+  }
+  return undefined;
+}
+
+export function isFrozen(directories: readonly string[]): boolean {
+  const freezer = freezerOf(directories);
+  return freezer !== undefined && readIfThere(freezer.file)?.trim() === freezer.frozen;
+}
+
+/** @throws AtomfsError "unsupported" without a freezer, "failed" if it does not come to rest */
+export function freezeCgroups(directories: readonly string[]): void {
+  const freezer = freezerOf(directories);
+  if (freezer === undefined) throw noFreezer();
+  for (let attempt = 0; attempt < FREEZE_ATTEMPTS; attempt++) {
+    // On v1 a freeze that met a fork stays half-done until it is asked for again.
+    writeValue(freezer.file, freezer.frozen);
+    if (freezer.isDone()) return;
+    Bun.sleepSync(RETRY_MS);
+  }
+  writeValue(freezer.file, freezer.thawed);
+  throw new AtomfsError(
+    "failed",
+    `Cannot freeze ${dirname(freezer.file)}: its processes do not come to rest`,
+  );
+}
+
+/** What is not there is not frozen. */
+export function thawCgroups(directories: readonly string[]): void {
+  const freezer = freezerOf(directories);
+  if (freezer !== undefined) writeValue(freezer.file, freezer.thawed);
+}
+
+function noFreezer(): AtomfsError {
+  return new AtomfsError("unsupported", "The container is in no control group that can be frozen");
+}
+
+function readIfThere(file: string): string | undefined {
+  try {
+    return readFileSync(file, "latin1");
+  } catch (error) {
+    // ENODEV: the group was removed after the file was opened. EOPNOTSUPP: a threaded group.
+    if (hasCode(error, "ENOENT", "ENODEV", "EOPNOTSUPP", "ENOTDIR")) return undefined;
+    throw error;
+  }
+}

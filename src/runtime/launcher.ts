@@ -1,0 +1,220 @@
+import { mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { AtomfsError } from "../core/errors.ts";
+import type { Fd } from "../sys/fd.ts";
+import { hasCode } from "../sys/ffi.ts";
+import { sealedMemfd } from "../sys/memfd.ts";
+import { readStat } from "../sys/pid.ts";
+import { learnSenders, listenUnix, receiveMessage, sendMessage, socketPair } from "../sys/socket.ts";
+import { decodeReport, encodeCommand, MAX_PACKET, PLAYER_FDS, type Trouble } from "./control-protocol.ts";
+import { FILES, nameProcess, PLAYER_NAME, type ProcessName } from "./state.ts";
+
+const SIGKILL = 9;
+/** Where liblxc keeps its locks: a directory with the path of each lxcpath. */
+const LXC_LOCKS = "/run/lxc/lock";
+
+export type LaunchRequest = {
+  readonly id: string;
+  /** The container's state directory: liblxc's files are made there. */
+  readonly directory: string;
+  readonly lxcConfig: string;
+  /** The launch program's bytes. */
+  readonly program: Uint8Array;
+  readonly player: Uint8Array;
+  /** In the order of the program's indices. They stay the caller's. */
+  readonly descriptors: readonly Fd[];
+  /** At each await-launcher: init waits meanwhile. */
+  readonly onWaiting: (init: number, operation: number) => Promise<void> | void;
+  readonly onWarning: (trouble: Trouble) => void;
+};
+
+/** An init that is complete, waits for `start`, and is a child of this process's subreaper; nothing of liblxc is left. */
+export type Launched = Disposable & {
+  readonly init: ProcessName;
+  /** Tells init that it is recorded. Disposing without this ends it. */
+  readonly keep: () => void;
+};
+
+/** Makes containers. Behind it is how: liblxc's monitor lives only as long as it is needed. */
+export type Launcher = {
+  readonly launch: (request: LaunchRequest) => Promise<Launched>;
+};
+
+/** @param program path of lxc-start */
+export function lxcLauncher(program = "/usr/bin/lxc-start"): Launcher {
+  return { launch: (request) => launch(program, request) };
+}
+
+async function launch(program: string, request: LaunchRequest): Promise<Launched> {
+  using parts = new DisposableStack();
+  const [control, theirControl] = socketPair("seqpacket");
+  parts.use(theirControl);
+  const player = parts.use(sealedMemfd(PLAYER_NAME, request.player));
+  const programFile = parts.use(sealedMemfd("launch-program", request.program));
+  const start = parts.use(listenUnix(join(request.directory, FILES.startSocket), "seqpacket"));
+  using onFailure = new DisposableStack();
+  onFailure.use(control);
+  learnSenders(control);
+  const inherited: number[] = [];
+  inherited[PLAYER_FDS.program] = programFile.number;
+  inherited[PLAYER_FDS.player] = player.number;
+  inherited[PLAYER_FDS.control] = theirControl.number;
+  inherited[PLAYER_FDS.start] = start.number;
+  for (const [i, fd] of request.descriptors.entries()) inherited[PLAYER_FDS.firstDescriptor + i] = fd.number;
+  // liblxc complains to stderr even when it is told to be quiet, and that would be in the container's log.
+  const stdio = inherited.length;
+  inherited.push(0, 1, 2);
+  writeLxcFiles(request, stdio);
+  const monitor = startMonitor(program, request, inherited);
+  // From here on only the monitor and init hold the other end: its end is theirs.
+  parts.dispose();
+  let init: number;
+  try {
+    init = await untilReady(control, request);
+  } catch (error) {
+    control[Symbol.dispose]();
+    await endMonitor(monitor);
+    throw error;
+  }
+  await endMonitor(monitor);
+  const name = adopted(init, monitor.pid);
+  onFailure.move();
+  return {
+    init: name,
+    keep() {
+      sendMessage(control, encodeCommand("keep"));
+      control[Symbol.dispose]();
+    },
+    [Symbol.dispose]: () => control[Symbol.dispose](),
+  };
+}
+
+function writeLxcFiles(request: LaunchRequest, stdio: number): void {
+  for (const name of [FILES.lxcPath, FILES.rootMount]) {
+    mkdirSync(join(request.directory, name), { recursive: true, mode: 0o700 });
+  }
+  const own = [
+    `lxc.rootfs.mount = ${join(request.directory, FILES.rootMount)}`,
+    // To execute a descriptor; the player takes it away again.
+    "lxc.mount.entry = proc proc proc nosuid,nodev,noexec,create=dir 0 0",
+    `lxc.init.cmd = /proc/self/fd/${PLAYER_FDS.player} ${stdio}`,
+  ];
+  const text = [request.lxcConfig, ...own, ""].join("\n");
+  writeFileSync(join(request.directory, FILES.lxcConfig), text, { mode: 0o600 });
+}
+
+function startMonitor(program: string, request: LaunchRequest, inherited: readonly number[]): Bun.Subprocess {
+  const { directory, id } = request;
+  return Bun.spawn(
+    [
+      program,
+      "-F",
+      "-q",
+      "-n",
+      id,
+      "-P",
+      join(directory, FILES.lxcPath),
+      "-f",
+      join(directory, FILES.lxcConfig),
+      "-l",
+      "ERROR",
+      "-o",
+      join(directory, FILES.lxcLog),
+    ],
+    {
+      stdio: ["ignore", "ignore", "ignore", ...inherited.slice(3)],
+      env: {
+        // With newuidmap in PATH, liblxc lets it write the id maps, within /etc/subuid; without, root's word counts.
+        PATH: "/nonexistent",
+        // liblxc takes the number for the highest descriptor that init inherits, not for a count.
+        LISTEN_FDS: String(inherited.length - 1),
+      },
+      detached: true,
+    },
+  );
+}
+
+/** @returns init's pid as this process sees it */
+async function untilReady(control: Fd, request: LaunchRequest): Promise<number> {
+  for (;;) {
+    const message = receiveMessage(control, { bytes: MAX_PACKET, descriptors: 1 });
+    if (message === undefined) throw new AtomfsError("failed", lxcFailure(request.directory));
+    const { sender } = message;
+    const report = decodeReport(message.bytes);
+    switch (report.kind) {
+      case "error":
+        throw new AtomfsError("failed", report.text);
+      case "warning":
+        request.onWarning(report);
+        break;
+      case "waiting":
+        await request.onWaiting(senderOf(sender), report.operation);
+        sendMessage(control, encodeCommand("continue"));
+        break;
+      case "ready":
+        return senderOf(sender);
+      default:
+        for (const fd of message.descriptors) fd[Symbol.dispose]();
+        throw new AtomfsError("failed", `The player said ${report.kind} before it was ready`);
+    }
+  }
+}
+
+function senderOf(sender: number | undefined): number {
+  if (sender === undefined || sender <= 0) {
+    throw new AtomfsError("failed", "The container's init is in no PID namespace that can be seen from here");
+  }
+  return sender;
+}
+
+/** What liblxc complained about last; its exit code says nothing. */
+function lxcFailure(directory: string): string {
+  let log = "";
+  try {
+    log = readFileSync(join(directory, FILES.lxcLog), "utf8");
+  } catch (error) {
+    if (!hasCode(error, "ENOENT")) throw error;
+  }
+  const causes = log.split("\n").flatMap((line) => {
+    const match = /^.*? ERROR +[\w-]+ - [^:]+:([^:]+):[0-9]+ - (.*)$/.exec(line);
+    return match === null ? [] : [match[2] ?? ""];
+  });
+  // The last ones only say that something before failed.
+  const cause = causes.findLast(
+    (text) => !/^(An error occurred in another|Failed to spawn|The container failed|Additional)/.test(text),
+  );
+  return `lxc-start could not make the container: ${cause ?? "it ended without a word"}`;
+}
+
+/** Ends liblxc's monitor for good: what it started is then the subreaper's. */
+async function endMonitor(monitor: Bun.Subprocess): Promise<void> {
+  monitor.kill(SIGKILL);
+  await monitor.exited;
+}
+
+/** An init that is still the monitor's child would be reaped by nobody. */
+function adopted(init: number, monitor: number): ProcessName {
+  const name = nameProcess(init);
+  const stat = readStat(init);
+  if (name === undefined || stat === undefined) {
+    throw new AtomfsError("failed", "The container's init ended before it was recorded");
+  }
+  if (stat.parent === monitor) {
+    throw new AtomfsError("failed", `The container's init ${init} is still a child of lxc-start`);
+  }
+  return name;
+}
+
+/**
+ * Removes what liblxc leaves outside the state directory.
+ */
+export function removeLxcTraces(directory: string): void {
+  const locks = join(LXC_LOCKS, directory);
+  rmSync(join(locks, FILES.lxcPath), { recursive: true, force: true });
+  try {
+    rmdirSync(locks);
+  } catch (error) {
+    // The directories above may be in the making for another container.
+    if (!hasCode(error, "ENOENT", "ENOTEMPTY")) throw error;
+  }
+}

@@ -1,0 +1,166 @@
+import { rmSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { toBytes } from "../core/bytestring.ts";
+import { AtomfsError } from "../core/errors.ts";
+import { Fd } from "../sys/fd.ts";
+import { makeNode } from "../sys/files.ts";
+import { cloneMountTree, MOUNT_ATTR, setMountAttributes } from "../sys/mount.ts";
+import { connectUnix } from "../sys/socket.ts";
+import type { CgroupPlan } from "./cgroup-plan.ts";
+import { applyWrites, attachProcess, enableControllers, makeCgroups, removeCgroups } from "./cgroups.ts";
+import type { DescriptorRequest, LaunchPlan } from "./plan.ts";
+import type { PreparedCgroups, PreparedLaunch } from "./prepared-launch.ts";
+import { encodeProgram } from "./program-codec.ts";
+
+/** What a plan leaves to the launcher. */
+export type Places = {
+  /** The container's state directory. */
+  readonly directory: string;
+  readonly consoleSocket: string | undefined;
+  /** The player's executable. */
+  readonly player: Uint8Array;
+};
+
+/** Makes a plan ready to be carried out: encodes what is encoded, says how what must be opened is opened. */
+export function prepareLaunch(plan: LaunchPlan, places: Places): PreparedLaunch {
+  const { state } = plan;
+  const needsOwnCgroups = plan.descriptors.some(({ kind }) => kind === "cgroup-directory");
+  const cgroups = prepareCgroups(plan.cgroups, needsOwnCgroups);
+  const lines = [...plan.lxcConfig, ...cgroups.overrides];
+  return {
+    lxcConfig: lines.map(([key, value]) => configLine(key, value)).join(""),
+    program: encodeProgram(plan.program),
+    player: places.player,
+    openDescriptors: (stack) => plan.descriptors.map((request, i) => stack.use(open(request, i, places))),
+    rootfs: state.rootfs,
+    ociVersion: state.ociVersion,
+    hasProcess: state.hasProcess,
+    annotations: Object.fromEntries(state.annotations),
+    cgroups,
+    hooks: plan.hooks,
+    warnings: plan.warnings,
+  };
+}
+
+/** liblxc's format has one line a value and no quotes. */
+function configLine(key: string, value: string): string {
+  if (/[\n\r\0]/.test(key + value)) {
+    throw new AtomfsError("bad-data", `${key} cannot hold a line break: ${JSON.stringify(value)}`);
+  }
+  return `${key} = ${value}\n`;
+}
+
+/**
+ * liblxc makes the container's directories, because what it starts with in them is what a new cgroup namespace shows, and
+ * because on v2 it hangs the device rules there. But where directories are bound into the container, they must be there before
+ * liblxc starts: then it gets others that nobody needs, and init is moved.
+ */
+function prepareCgroups(
+  plan: CgroupPlan,
+  needsOwn: boolean,
+): PreparedCgroups & { readonly overrides: LaunchPlan["lxcConfig"] } {
+  const roots = plan.directories.map((directory) => directory.slice(0, -plan.path.length));
+  const inEach = (path: string): string[] => roots.map((root) => `${root}/${path}`);
+  const settings = new Map(plan.lxcConfig);
+  const pivot = settings.get("lxc.cgroup.dir.monitor.pivot");
+  const ofMonitor = [...inEach(plan.monitorPath.slice(1)), ...(pivot === undefined ? [] : inEach(pivot))];
+  const setLimits = (): string[] => applyWrites(plan.writes);
+  const openParents = (): void => {
+    for (const root of roots) enableControllers(root, plan.path, plan.controllers);
+  };
+  if (!needsOwn) {
+    return {
+      path: plan.path,
+      directories: plan.directories,
+      ofMonitor,
+      overrides: [],
+      beforeLaunch() {
+        // liblxc refuses a directory that exists; an empty one is a left-over or the caller's kindness.
+        removeCgroups(plan.directories);
+        openParents();
+      },
+      whileWaiting: setLimits,
+    };
+  }
+  if (plan.controllers.length > 0 || settings.has("lxc.cgroup2.devices.deny")) {
+    throw new AtomfsError(
+      "unsupported",
+      "A cgroup mount without a cgroup namespace is not implemented on cgroup v2",
+    );
+  }
+  const payload = `${plan.monitorPath.slice(1)}-payload`;
+  return {
+    path: plan.path,
+    directories: plan.directories,
+    ofMonitor: [...ofMonitor, ...inEach(payload)],
+    overrides: [["lxc.cgroup.dir.container", payload]],
+    beforeLaunch: () => makeCgroups(plan.directories),
+    whileWaiting(init) {
+      attachProcess(plan.directories, init);
+      return setLimits();
+    },
+  };
+}
+
+function open(request: DescriptorRequest, index: number, places: Places): Fd {
+  switch (request.kind) {
+    case "bind-source": {
+      using stack = new DisposableStack();
+      const mount = stack.use(cloneMountTree(toBytes(request.path), request.recursive));
+      setMountAttributes(mount, request.attributes);
+      stack.move();
+      return mount;
+    }
+    case "cgroup-directory": {
+      using stack = new DisposableStack();
+      const mount = stack.use(cloneMountTree(toBytes(request.path), false));
+      setMountAttributes(mount, request.attributes);
+      stack.move();
+      return mount;
+    }
+    case "device-node":
+      return openDevice(request, join(places.directory, `node-${index}`));
+    case "inherited":
+      return new Fd(request.number);
+    case "console-socket":
+      if (places.consoleSocket === undefined) {
+        throw new AtomfsError("usage", "a container with a terminal needs --console-socket");
+      }
+      return connectUnix(resolve(places.consoleSocket), "stream");
+  }
+}
+
+type DeviceRequest = Extract<DescriptorRequest, { readonly kind: "device-node" }>;
+
+function openDevice(request: DeviceRequest, temporary: string): Fd {
+  const path: Buffer = toBytes(request.path);
+  if (isDevice(path, request)) return cloneMountTree(path, false);
+  makeNode(Buffer.from(temporary), request.type, [request.major, request.minor]);
+  try {
+    using stack = new DisposableStack();
+    const mount = stack.use(cloneMountTree(temporary, false));
+    // /run refuses devices.
+    setMountAttributes(mount, { set: 0, clear: MOUNT_ATTR.nodev, recursive: false });
+    stack.move();
+    return mount;
+  } finally {
+    rmSync(temporary);
+  }
+}
+
+function isDevice(path: Buffer, { type, major, minor }: DeviceRequest): boolean {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined || !(type === "char" ? stat.isCharacterDevice() : stat.isBlockDevice()))
+    return false;
+  return deviceMajor(stat.rdev) === major && deviceMinor(stat.rdev) === minor;
+}
+
+/** glibc's encoding of dev_t. */
+function deviceMajor(device: number): number {
+  return Number((BigInt(device) >> 8n) & 0xfffn);
+}
+
+function deviceMinor(device: number): number {
+  const bits = BigInt(device);
+  return Number((bits & 0xffn) | ((bits >> 12n) & 0xfff00n));
+}

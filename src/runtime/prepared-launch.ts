@@ -1,0 +1,47 @@
+import type { RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
+import type { Fd } from "../sys/fd.ts";
+import type { CreateOptions } from "./argv.ts";
+import type { HostHooks } from "./plan.ts";
+import type { Session } from "./session.ts";
+
+/** Where a container's processes are. */
+export type PreparedCgroups = {
+  /** Below the root of every hierarchy. */
+  readonly path: string;
+  /** The container's own directory in every hierarchy. */
+  readonly directories: readonly string[];
+  /** Directories that liblxc makes for itself; removed as soon as its monitor has ended. */
+  readonly ofMonitor: readonly string[];
+  readonly beforeLaunch: () => void;
+  /** Init is there and waits. @returns warnings */
+  readonly whileWaiting: (init: number) => readonly string[];
+};
+
+/** Everything that a container is made of, decided. Nothing of it is on the machine yet. */
+export type PreparedLaunch = {
+  readonly lxcConfig: string;
+  /** The launch program, encoded. */
+  readonly program: Uint8Array;
+  /** The player's executable. */
+  readonly player: Uint8Array;
+  /** In the order of the program's indices; to be called when the cgroups are ready. */
+  readonly openDescriptors: (stack: DisposableStack) => readonly Fd[];
+  readonly rootfs: string;
+  readonly ociVersion: string;
+  readonly hasProcess: boolean;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly cgroups: PreparedCgroups;
+  readonly hooks: HostHooks;
+  readonly warnings: readonly string[];
+};
+
+export type Preparation = (
+  session: Session,
+  request: {
+    readonly options: CreateOptions;
+    readonly bundle: string;
+    /** The state directory. */
+    readonly directory: string;
+    readonly config: RuntimeConfig;
+  },
+) => PreparedLaunch;

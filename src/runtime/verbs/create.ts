@@ -1,0 +1,177 @@
+import { rmSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { AtomfsError } from "../../core/errors.ts";
+import { parseRuntimeConfig } from "../../formats/oci/runtime-config/parse.ts";
+import { hasCode } from "../../sys/ffi.ts";
+import { readFileBounded } from "../../sys/files.ts";
+import { openProcess } from "../../sys/pid.ts";
+import { connectUnix, sendMessage } from "../../sys/socket.ts";
+import type { CreateOptions } from "../argv.ts";
+import { listProcesses, removeCgroups } from "../cgroups.ts";
+import { runHostHooks } from "../host-hooks.ts";
+import type { Launched, Launcher } from "../launcher.ts";
+import { ociState } from "../oci-state.ts";
+import type { Preparation, PreparedLaunch } from "../prepared-launch.ts";
+import type { Session } from "../session.ts";
+import {
+  type ContainerRecord,
+  createDirectory,
+  FILES,
+  type Held,
+  type ProcessName,
+  replaceFile,
+  writeRecord,
+} from "../state.ts";
+import { destroy } from "./delete.ts";
+
+const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
+
+/** What makes a container out of a prepared launch. */
+export type Maker = { readonly prepare: Preparation; readonly launcher: Launcher };
+
+/** `create ID`: afterwards init waits for `start`, and its pid is in the pid file. */
+export async function createContainer(
+  session: Session,
+  options: CreateOptions,
+  maker: Maker,
+): Promise<number> {
+  using held = createDirectory(session.global.root, options.id);
+  await createHeld(session, held, options, maker);
+  return 0;
+}
+
+/** Leaves nothing behind if it fails. */
+export async function createHeld(
+  session: Session,
+  held: Held,
+  options: CreateOptions,
+  maker: Maker,
+): Promise<ContainerRecord> {
+  let record: ContainerRecord | undefined;
+  const remember = (next: ContainerRecord): void => {
+    writeRecord(held, next);
+    record = next;
+  };
+  try {
+    return await make(session, held, options, maker, remember);
+  } catch (error) {
+    await destroy(session, held, options.id, record);
+    throw error;
+  }
+}
+
+async function make(
+  session: Session,
+  held: Held,
+  options: CreateOptions,
+  maker: Maker,
+  remember: (record: ContainerRecord) => void,
+): Promise<ContainerRecord> {
+  const bundle = resolve(options.bundle);
+  const bytes = readConfig(bundle);
+  const config = parseRuntimeConfig(bytes);
+  const prepared = maker.prepare(session, { options, bundle, directory: held.directory, config });
+  for (const warning of prepared.warnings) session.warn(warning);
+  const record = newRecord(session, options.id, bundle, prepared);
+  refuseOccupied(prepared.cgroups.directories);
+  remember(record);
+  replaceFile(join(held.directory, FILES.config), bytes, 0o600);
+  prepared.cgroups.beforeLaunch();
+  using launched = await launch(session, held, record, prepared, maker.launcher);
+  removeCgroups(prepared.cgroups.ofMonitor);
+  const created = { ...record, cgroups: prepared.cgroups.directories, init: launched.init };
+  remember(created);
+  if (options.pidfdSocket !== undefined) sendPidfd(options.pidfdSocket, launched.init);
+  announce(options.pidFile, launched);
+  return created;
+}
+
+function readConfig(bundle: string): Buffer {
+  try {
+    return readFileBounded(join(bundle, "config.json"), MAX_CONFIG_BYTES);
+  } catch (error) {
+    if (!hasCode(error, "ENOENT", "ENOTDIR")) throw error;
+    throw new AtomfsError("not-found", `JSON specification file config.json not found in ${bundle}`);
+  }
+}
+
+function newRecord(session: Session, id: string, bundle: string, prepared: PreparedLaunch): ContainerRecord {
+  const { directories, ofMonitor } = prepared.cgroups;
+  return {
+    id,
+    // Until liblxc's monitor has ended, its directories are the container's.
+    cgroups: [...directories, ...ofMonitor],
+    bundle,
+    rootfs: prepared.rootfs,
+    created: new Date().toISOString(),
+    owner: process.getuid?.() === 0 ? "root" : String(process.getuid?.()),
+    annotations: prepared.annotations,
+    cgroupPath: prepared.cgroups.path,
+    hasProcess: prepared.hasProcess,
+    hooks: { poststart: prepared.hooks.poststart, poststop: prepared.hooks.poststop },
+    ociVersion: prepared.ociVersion,
+    cgroupManager: session.global.cgroupManager,
+    init: undefined,
+    started: false,
+  };
+}
+
+/** A group with processes in it is somebody else's; an empty one is a left-over, or made by the caller for us. */
+function refuseOccupied(directories: readonly string[]): void {
+  const [directory] = directories.filter((path) => listProcesses([path]).length > 0);
+  if (directory === undefined) return;
+  throw new AtomfsError(
+    "failed",
+    `The control group ${directory} is not empty: it belongs to other processes`,
+  );
+}
+
+async function launch(
+  session: Session,
+  held: Held,
+  record: ContainerRecord,
+  prepared: PreparedLaunch,
+  launcher: Launcher,
+): Promise<Launched> {
+  using opened = new DisposableStack();
+  let waited = false;
+  return await launcher.launch({
+    id: record.id,
+    directory: held.directory,
+    lxcConfig: prepared.lxcConfig,
+    program: prepared.program,
+    player: prepared.player,
+    descriptors: prepared.openDescriptors(opened),
+    onWarning: (trouble) => session.warn(trouble.text),
+    async onWaiting(pid) {
+      if (waited) return;
+      waited = true;
+      for (const warning of prepared.cgroups.whileWaiting(pid)) session.warn(warning);
+      await runHostHooks("createRuntime", prepared.hooks.create, { ...ociState(record, "creating"), pid });
+    },
+  });
+}
+
+/** The pid file is there before init may live without us, and it is not there if there is no container. */
+function announce(pidFile: string | undefined, launched: Launched): void {
+  using onFailure = new DisposableStack();
+  if (pidFile !== undefined) {
+    writePidFile(pidFile, launched.init.pid);
+    onFailure.defer(() => rmSync(pidFile, { force: true }));
+  }
+  launched.keep();
+  onFailure.move();
+}
+
+/** Decimal digits and nothing else: conmon-rs takes no newline. */
+export function writePidFile(path: string, pid: number): void {
+  replaceFile(resolve(path), String(pid));
+}
+
+/** One byte and the descriptor, as for consoles. */
+export function sendPidfd(socketPath: string, name: ProcessName): void {
+  using pidfd = openProcess(name.pid, name.startTime);
+  if (pidfd === undefined) throw new AtomfsError("failed", `process ${name.pid} has ended`);
+  using socket = connectUnix(resolve(socketPath), "stream");
+  sendMessage(socket, Buffer.from("pidfd"), [pidfd]);
+}
