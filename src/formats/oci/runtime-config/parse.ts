@@ -46,7 +46,7 @@ export function parseRuntimeConfig(bytes: Uint8Array): RuntimeConfig {
   };
 }
 
-/** The document of `exec --process`. @throws AtomfsError "bad-data", naming the field */
+/** The document that `exec` gets with `--process FILE`. @throws AtomfsError "bad-data", naming the field */
 export function parseProcess(bytes: Uint8Array): ProcessConfig {
   return readProcess(new Field("process", parseExactJson(bytes), []));
 }
