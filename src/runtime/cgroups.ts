@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { AtomfsError } from "../core/errors.ts";
 import { hasCode } from "../sys/ffi.ts";
 import { openPidfd, signalProcess } from "../sys/pid.ts";
-import type { CgroupWrite } from "./cgroup-plan.ts";
+import type { CgroupWrite } from "./cgroup-target.ts";
 
 /**
  * Control groups as directories: a container is in one directory of each hierarchy, v1 or v2. What is decided elsewhere

@@ -1,7 +1,7 @@
 import { AtomfsError } from "../core/errors.ts";
 import { type Invocation, logTarget, parseInvocation, VERB_NAMES } from "./argv.ts";
 import { oneLine, writeLog } from "./failure-log.ts";
-import { lxcLauncher } from "./launcher.ts";
+import { ordinaryMaker } from "./ordinary-maker.ts";
 import { openSession, type Session } from "./session.ts";
 import { createContainer, type Maker } from "./verbs/create.ts";
 import { deleteContainer } from "./verbs/delete.ts";
@@ -84,13 +84,4 @@ function helpText(verb: string | undefined): string {
       ? "crio-lxc [GLOBAL OPTIONS] COMMAND [OPTIONS] ID"
       : `crio-lxc [GLOBAL OPTIONS] ${verb} [OPTIONS]`;
   return `Usage: ${usage}\nCommands: ${VERB_NAMES.join(" ")}\nSee docs/crio-lxc.md.`;
-}
-
-function ordinaryMaker(): Maker {
-  return {
-    launcher: lxcLauncher(),
-    prepare: () => {
-      throw new AtomfsError("unsupported", "the planner is not there yet");
-    },
-  };
 }

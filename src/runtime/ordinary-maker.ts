@@ -1,0 +1,91 @@
+import { existsSync, mkdirSync, readFileSync, realpathSync } from "node:fs";
+import { dirname, isAbsolute, join } from "node:path";
+import { treePath } from "../core/bytestring.ts";
+import { AtomfsError } from "../core/errors.ts";
+import type { ProcessConfig, RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
+import { openDirectoryPath } from "../sys/fd.ts";
+import { hasCode } from "../sys/ffi.ts";
+import { checkNamespace } from "../sys/namespace.ts";
+import { openInRoot } from "../sys/openat2.ts";
+import { compileSeccompCached } from "../sys/seccomp-cache.ts";
+import { lxcLauncher } from "./launcher.ts";
+import { planLaunch } from "./planner.ts";
+import { prepareLaunch } from "./preparation.ts";
+import type { Preparation } from "./prepared-launch.ts";
+import { readHostFacts } from "./read-host-facts.ts";
+import type { Maker } from "./verbs/create.ts";
+
+const LXC_START = "/usr/bin/lxc-start";
+/** Lasts as long as the boot; the filters in it are named by what they were made of. */
+const SECCOMP_CACHE = "/run/crio-lxc-seccomp";
+const MAX_PASSWD_BYTES = 1 << 20;
+
+/** How containers are made outside of tests. */
+export function ordinaryMaker(): Maker {
+  return { launcher: lxcLauncher(LXC_START), prepare };
+}
+
+const prepare: Preparation = (session, { options, bundle, directory, config }) => {
+  const rootfs = realRoot(config, bundle);
+  const plan = planLaunch(config, readHostFacts(LXC_START), {
+    id: options.id,
+    bundle,
+    rootfs,
+    consoleSocket: options.consoleSocket !== undefined,
+    preserveDescriptors: options.preserveDescriptors,
+    systemdCgroup: session.global.cgroupManager === "systemd",
+    noNewKeyring: options.noNewKeyring,
+    noPivot: options.noPivot,
+    home: homeOf(config.process, rootfs),
+    compileSeccomp(profile) {
+      mkdirSync(SECCOMP_CACHE, { recursive: true, mode: 0o700 });
+      return compileSeccompCached(profile, SECCOMP_CACHE);
+    },
+  });
+  for (const { type, path } of plan.join) checkNamespace(path, type);
+  return prepareLaunch(plan, { directory, consoleSocket: options.consoleSocket, player: readPlayer() });
+};
+
+function realRoot({ root }: RuntimeConfig, bundle: string): string {
+  if (root === undefined) throw new AtomfsError("bad-data", "Cannot use config.json: root is missing");
+  const path = isAbsolute(root.path) ? root.path : join(bundle, root.path);
+  try {
+    return realpathSync(path);
+  } catch (error) {
+    if (!hasCode(error, "ENOENT", "ENOTDIR")) throw error;
+    throw new AtomfsError("not-found", `Cannot use the root ${path}: no such directory`);
+  }
+}
+
+/** The image's own user database is nothing to trust: it is opened inside the root, and only the one field is taken. */
+function homeOf(process: ProcessConfig | undefined, rootfs: string): string {
+  if (process === undefined || process.env.some((entry) => entry.startsWith("HOME="))) return "/";
+  try {
+    using root = openDirectoryPath(rootfs);
+    using file = openInRoot(root, treePath("/etc/passwd"), 0o4000);
+    const text = readFileSync(file.number).subarray(0, MAX_PASSWD_BYTES).toString("utf8");
+    const line = text.split("\n").find((one) => one.split(":")[2] === String(process.user.uid));
+    const home = line?.split(":")[5];
+    return home?.startsWith("/") ? home : "/";
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES", "ENXIO", "EISDIR")) return "/";
+    throw error;
+  }
+}
+
+/** Beside the executable, or where a package or a checkout has it. */
+function readPlayer(): Uint8Array {
+  const places = [
+    join(dirname(process.execPath), "player"),
+    "/usr/libexec/atomfs/player",
+    join(import.meta.dir, "../../dist/player"),
+  ];
+  const found = places.find((path) => existsSync(path));
+  if (found === undefined) {
+    throw new AtomfsError(
+      "unsupported",
+      `Cannot make a container: the player is not in ${places.join(", ")}`,
+    );
+  }
+  return readFileSync(found);
+}

@@ -1,0 +1,26 @@
+import { constants, openSync } from "node:fs";
+import { AtomfsError } from "../core/errors.ts";
+import { Fd } from "./fd.ts";
+import { rawSyscall, showPath } from "./ffi.ts";
+
+/** include/uapi/linux/nsfs.h, sched.h. */
+const NS_GET_NSTYPE = 0xb703;
+const CLONE_FLAGS = {
+  time: 0x80,
+  mount: 0x20000,
+  cgroup: 0x2000000,
+  uts: 0x4000000,
+  ipc: 0x8000000,
+  user: 0x10000000,
+  pid: 0x20000000,
+  network: 0x40000000,
+} as const;
+
+export type NamespaceName = keyof typeof CLONE_FLAGS;
+
+/** @throws AtomfsError "bad-data" unless there is a namespace of this type at the path; Node's error if there is nothing */
+export function checkNamespace(path: string, type: NamespaceName): void {
+  using fd = new Fd(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
+  if (rawSyscall("ioctl", fd.number, NS_GET_NSTYPE, 0) === CLONE_FLAGS[type]) return;
+  throw new AtomfsError("bad-data", `${showPath(path)} is no ${type} namespace`);
+}
