@@ -1,5 +1,5 @@
 import { readIdMappings, readLinux } from "./linux.ts";
-import { readHooks, readProcess } from "./process.ts";
+import { readHooks, readProcess } from "./process-fields.ts";
 import { Field, parseExactJson } from "./reader.ts";
 import { readResources } from "./resources.ts";
 import type { MountConfig, ProcessConfig, ResourcesConfig, RuntimeConfig } from "./types.ts";
@@ -21,7 +21,6 @@ export function parseRuntimeConfig(bytes: Uint8Array): RuntimeConfig {
     "annotations",
     "linux",
   );
-  const { process: ofProcess } = field;
   const ociVersion = field.ociVersion.text();
   if (!/^1\.\d{1,9}\.\d{1,9}([-+][0-9A-Za-z.+-]{1,100})?$/.test(ociVersion))
     field.ociVersion.refuse(`is ${JSON.stringify(ociVersion.slice(0, 100))}, want 1.x.y`);
@@ -29,7 +28,7 @@ export function parseRuntimeConfig(bytes: Uint8Array): RuntimeConfig {
   if (annotations.has("")) field.annotations.refuse("has an empty name");
   return {
     ociVersion,
-    process: ofProcess.optional(readProcess),
+    process: field.process.optional(readProcess),
     root: field.root.optional((root) => {
       const { path, readonly } = root.object("path", "readonly");
       const text = path.text();
