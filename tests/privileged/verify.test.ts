@@ -165,7 +165,7 @@ const REPLACED: Readonly<Record<string, string>> = {
   fifo: `os.unlink("${STATUS}")\nos.mkfifo("${STATUS}")`,
   device: `os.unlink("${STATUS}")\nos.mknod("${STATUS}", 0o20644, os.makedev(1, 5))`,
   huge: `os.truncate("${STATUS}", 1 << 42)\nos.truncate(LIB, 1 << 42)`,
-  growing: `n = os.stat(LIB).st_size\nf = open(LIB, "r+b")\nf.seek(n)\nthreading.Thread(target=lambda: [(f.write(bytes(1 << 16)), f.flush(), f.truncate(n), time.sleep(0.001)) for _ in iter(int, 1)]).start()`,
+  growing: `n = os.stat(LIB).st_size\nf = open(LIB, "r+b")\nf.seek(n + 1)\nf.truncate(n + 1)\nthreading.Thread(target=lambda: [(f.write(bytes(1 << 16)), f.flush(), f.truncate(n + 1), time.sleep(0.001)) for _ in iter(int, 1)]).start()`,
   "map-huge": `os.unlink(LIB)\nf = open(LIB, "wb")\nf.truncate(1 << 42)\nf.close()\nf = open(LIB, "rb")\nview = mmap.mmap(f.fileno(), 4096, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE)`,
 };
 
