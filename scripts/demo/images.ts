@@ -84,11 +84,10 @@ function recipes(base: Minbase, signal: AbortSignal | undefined): readonly Recip
       workingDir: "/srv/web",
       layers: [
         {
-          createdBy: "debootstrap minbase, python3 and its standard library, no documentation",
+          createdBy: "debootstrap minbase, python3 and its standard library",
           fill: async (rootfs) => {
             await copyTree(base, rootfs, signal);
             await installPackages(base, rootfs, ["python3-minimal", "libpython3-stdlib"], signal);
-            await removeDocumentation(rootfs);
           },
         },
         {
