@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { AtomfsError } from "../core/errors.ts";
 import { PodmanEngine } from "../engines/podman/containers.ts";
+import { deployImages } from "../engines/podman/deploy.ts";
 import { DEFAULT_ROOT_DIRECTORY } from "../mounts/molecule-mounts.ts";
 import { Store } from "../store/store.ts";
 import { Output } from "./output.ts";
@@ -87,4 +88,22 @@ export async function openPodman(
   }
   context.output.say(`note: ${problem}`);
   return undefined;
+}
+
+/**
+ * Lets the engines' view follow the journal. An error is given back, not thrown: what the journal holds by now is
+ * answered first, then the command fails with it.
+ */
+export function tryDeploy(store: Store): unknown {
+  try {
+    deployImages(store);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** Ends a command whose answer is out with the error of `tryDeploy`, if there was one. */
+export function failWith(error: unknown): void {
+  if (error !== undefined) throw error;
 }

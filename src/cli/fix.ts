@@ -2,14 +2,13 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
 import type { EngineContainer } from "../engines/engine.ts";
-import { deployImages } from "../engines/podman/deploy.ts";
 import { applyFix, revertFix } from "../fixing/apply.ts";
 import { type FixPlan, planFix, readPlan } from "../fixing/plan.ts";
 import { openRepositories } from "../fixing/repository.ts";
 import { verifyFix } from "../fixing/verify.ts";
 import { inScope } from "../molecules/fix-matching.ts";
 import type { Store } from "../store/store.ts";
-import { type Context, openPodman, openStore } from "./context.ts";
+import { type Context, failWith, openPodman, openStore, tryDeploy } from "./context.ts";
 import { planText, verificationText } from "./fix-text.ts";
 import { shortId, table } from "./output.ts";
 
@@ -145,24 +144,26 @@ async function runFix(context: Context, argument: string, options: FixOptions): 
       return;
     }
   }
-  const applied = applies ? applyAndDeploy(store, plan) : { applyMs: 0, deployMs: 0 };
+  const applied = applies ? applyAndDeploy(store, plan) : { applyMs: 0, deployMs: 0, deployError: undefined };
   finish(context, plan, containers, applied);
 }
 
 /** Journal first: from then on new containers get the fix; then what the engines see follows. */
-function applyAndDeploy(store: Store, plan: FixPlan): { applyMs: number; deployMs: number } {
+function applyAndDeploy(store: Store, plan: FixPlan): Applied {
   const start = performance.now();
   applyFix(store, plan, new Date());
   const applied = performance.now();
-  deployImages(store);
-  return { applyMs: applied - start, deployMs: performance.now() - applied };
+  const deployError = tryDeploy(store);
+  return { applyMs: applied - start, deployMs: performance.now() - applied, deployError };
 }
+
+type Applied = { readonly applyMs: number; readonly deployMs: number; readonly deployError: unknown };
 
 function finish(
   context: Context,
   plan: FixPlan,
   containers: readonly EngineContainer[],
-  applied: { applyMs: number; deployMs: number },
+  { applyMs, deployMs, deployError }: Applied,
 ): void {
   const changed = new Set(
     plan.images.filter((image) => image.verdict === "apply").map((image) => image.config),
@@ -177,7 +178,7 @@ function finish(
     images: plan.images,
     outdated: outdated.map(({ id, name, imageName }) => ({ id, name, imageName })),
     notes: plan.notes,
-    timings: { ...timings, ...applied, fixMs: timings.composeMs + applied.applyMs + applied.deployMs },
+    timings: { ...timings, applyMs, deployMs, fixMs: timings.composeMs + applyMs + deployMs },
   };
   if (plan.images.some((image) => image.verdict === "blocked")) context.setExitCode(EXIT_CODES.blocked);
   context.output.answer(answer, () => {
@@ -195,6 +196,7 @@ function finish(
     }
     return lines.join("\n");
   });
+  failWith(deployError);
 }
 
 async function runPlan(context: Context, argument: string, options: ScopeOptions): Promise<void> {
@@ -254,7 +256,7 @@ function runRevert(context: Context, id: string): void {
   using store = openStore(context);
   const start = performance.now();
   const { rule, evaluations } = revertFix(store, id, context.commandLine, new Date());
-  deployImages(store);
+  const deployError = tryDeploy(store);
   const milliseconds = performance.now() - start;
   const images = evaluations.map(({ image, molecule, fixes }) => ({ config: image.config, molecule, fixes }));
   context.output.answer({ fix: id, title: rule.title, images, milliseconds }, () =>
@@ -264,4 +266,5 @@ function runRevert(context: Context, id: string): void {
       "Next: atomfs restart --outdated",
     ].join("\n"),
   );
+  failWith(deployError);
 }

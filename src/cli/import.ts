@@ -1,7 +1,6 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
-import { deployImages } from "../engines/podman/deploy.ts";
 import {
   importAllFromContainersStorage,
   importFromContainersStorage,
@@ -13,7 +12,7 @@ import { openContainersStorage, type StoredImage } from "../sources/containers-s
 import { openOciLayout } from "../sources/oci-layout.ts";
 import { currentGeneration } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
-import { type Context, openStore } from "./context.ts";
+import { type Context, failWith, openStore, tryDeploy } from "./context.ts";
 import { bytesText, shortId } from "./output.ts";
 
 type Options = { readonly name?: string; readonly deploy?: boolean; readonly all?: boolean };
@@ -66,8 +65,9 @@ async function importLayout(context: Context, reference: string, options: Option
     names,
     source: reference,
   });
-  if (options.deploy ?? true) deployImages(store);
+  const deployError = (options.deploy ?? true) ? tryDeploy(store) : undefined;
   answerOne(context, store, imported, names, performance.now() - start);
+  failWith(deployError);
 }
 
 async function importHeld(context: Context, wanted: string, options: Options): Promise<void> {
@@ -80,8 +80,9 @@ async function importHeld(context: Context, wanted: string, options: Options): P
     ...importOptions(context),
     names,
   });
-  if (options.deploy ?? false) deployImages(store);
+  const deployError = (options.deploy ?? false) ? tryDeploy(store) : undefined;
   answerOne(context, store, imported, names, performance.now() - start);
+  failWith(deployError);
 }
 
 async function importAll(context: Context, options: Options): Promise<void> {
@@ -93,7 +94,7 @@ async function importAll(context: Context, options: Options): Promise<void> {
     storage,
     importOptions(context),
   );
-  if (options.deploy ?? false) deployImages(store);
+  const deployError = (options.deploy ?? false) ? tryDeploy(store) : undefined;
   if (failed.length > 0) context.setExitCode(EXIT_CODES.blocked);
   const milliseconds = performance.now() - start;
   const answer = {
@@ -114,6 +115,7 @@ async function importAll(context: Context, options: Options): Promise<void> {
       `${imported.length} imported, ${known.length} were in the store, ${failed.length} failed in ${(milliseconds / 1000).toFixed(2)} s`,
     ].join("\n"),
   );
+  failWith(deployError);
 }
 
 function importOptions(context: Context): Omit<StorageImportOptions, "names"> {
