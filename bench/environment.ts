@@ -23,8 +23,12 @@ export type Environment = {
   readonly peers: Readonly<Record<string, string>>;
 };
 
+/** Processes that ran or waited for the disk, on average over the last minute. */
+export function currentLoad(): number {
+  return loadavg()[0] ?? 0;
+}
+
 export async function describeEnvironment(directory: string): Promise<Environment> {
-  const load = loadavg()[0] ?? 0;
   const processors = cpus();
   const { stdout: filesystem } = await run(["stat", "--file-system", "--format=%T", directory]);
   return {
@@ -35,7 +39,7 @@ export async function describeEnvironment(directory: string): Promise<Environmen
     cores: processors.length,
     memoryBytes: totalmem(),
     filesystem: filesystem.toString().trim(),
-    load,
+    load: currentLoad(),
     bun: Bun.version,
     peers: await packageVersions(),
   };

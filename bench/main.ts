@@ -15,7 +15,7 @@ import { importCase } from "./cases/import.ts";
 import { mountCase } from "./cases/mount.ts";
 import { startCase } from "./cases/start.ts";
 import { verifyCase } from "./cases/verify.ts";
-import { describeEnvironment, environmentText } from "./environment.ts";
+import { currentLoad, describeEnvironment, environmentText } from "./environment.ts";
 import { openBenchPlace } from "./place.ts";
 import { Results } from "./results.ts";
 
@@ -94,9 +94,12 @@ async function measure(options: Options, signal: AbortSignal): Promise<void> {
     say(`measuring ${name}`);
     await unlessInterrupted(name, () => run(bench));
   }
-  process.stdout.write(`${environmentText(environment)}\n\n${results.text()}\n`);
+  const loadAtEnd = currentLoad();
+  process.stdout.write(
+    `${environmentText(environment)}\nload at the end ${loadAtEnd.toFixed(2)}\n\n${results.text()}\n`,
+  );
   if (options.json === undefined) return;
-  const raw = { environment, isQuick: options.isQuick, rows: results.rows };
+  const raw = { environment, loadAtEnd, isQuick: options.isQuick, rows: results.rows };
   writeFileSync(options.json, `${JSON.stringify(raw, null, 2)}\n`);
 }
 
