@@ -181,8 +181,9 @@ static void take_stdio(const char *first)
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (dup2(atoi(first) + fd, fd) < 0) _exit(EXIT_FAILED);
     }
-    /* Only there so that liblxc could execute a descriptor. */
+    /* Only there so that liblxc could execute a descriptor, and make its links in no image's /dev. */
     umount2("/proc", MNT_DETACH);
+    umount2("/dev", MNT_DETACH);
 }
 
 int main(int argc, char **argv)
