@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasCode } from "../sys/ffi.ts";
+import type { CurrentValues } from "./cgroup-target.ts";
 
 /** What runc's `events --stats` says, as far as the control groups say it. Times in nanoseconds, sizes in bytes. */
 export type Statistics = {
@@ -52,6 +53,32 @@ export function readStatistics(directories: readonly string[]): Statistics {
   };
 }
 
+/** What an update must know of the limits there are. @param directories the container's, one a hierarchy */
+export function readLimits(directories: readonly string[]): CurrentValues {
+  const files = new Files(directories);
+  const memoryLimit = limit(files.text("memory.limit_in_bytes") ?? files.text("memory.max"));
+  const memorySwap = limit(files.text("memory.memsw.limit_in_bytes"));
+  const memoryUsage = limit(files.text("memory.usage_in_bytes") ?? files.text("memory.current"));
+  const [quota, period] = (files.text("cpu.max") ?? "").trim().split(" ");
+  return {
+    ...(memoryLimit === undefined ? {} : { memoryLimit }),
+    ...(memorySwap === undefined ? {} : { memorySwap }),
+    ...(memoryUsage === undefined ? {} : { memoryUsage }),
+    ...(quota === undefined || period === undefined ? {} : { cpuMax: [quota, period] as const }),
+  };
+}
+
+/** v1 says "unlimited" as the largest multiple of the page size. */
+const V1_UNLIMITED = 1n << 62n;
+
+function limit(text: string | undefined): bigint | undefined {
+  const trimmed = text?.trim();
+  if (trimmed === "max") return -1n;
+  if (trimmed === undefined || !/^[0-9]+$/.test(trimmed)) return undefined;
+  const value = BigInt(trimmed);
+  return value >= V1_UNLIMITED ? -1n : value;
+}
+
 class Files {
   readonly #directories: readonly string[];
 
@@ -61,14 +88,14 @@ class Files {
 
   /** Undefined if no hierarchy has the file, and for "max". */
   number(name: string): number | undefined {
-    const value = Number(this.#text(name)?.trim() || Number.NaN);
+    const value = Number(this.text(name)?.trim() || Number.NaN);
     return Number.isFinite(value) ? value : undefined;
   }
 
   /** Lines of a name and a number. */
   table(name: string): Readonly<Record<string, number>> {
     const found: Record<string, number> = {};
-    for (const line of this.#text(name)?.split("\n") ?? []) {
+    for (const line of this.text(name)?.split("\n") ?? []) {
       const [key, value] = line.split(" ");
       if (key !== undefined && value !== undefined) found[key] = Number(value);
     }
@@ -76,7 +103,7 @@ class Files {
   }
 
   /** On hybrid machines several hierarchies may have a file of the name; the v1 one, if there is one, has the numbers. */
-  #text(name: string): string | undefined {
+  text(name: string): string | undefined {
     let fallback: string | undefined;
     for (const directory of this.#directories) {
       const text = readIfThere(join(directory, name));

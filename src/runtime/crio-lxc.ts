@@ -1,11 +1,13 @@
-import { AtomfsError } from "../core/errors.ts";
-import { type Invocation, logTarget, parseInvocation, VERB_NAMES } from "./argv.ts";
+import { logTarget, parseInvocation } from "./argv.ts";
 import { oneLine, writeLog } from "./failure-log.ts";
+import type { Invocation } from "./invocation.ts";
+import { VERB_NAMES } from "./option-tables.ts";
 import { ordinaryMaker } from "./ordinary-maker.ts";
 import { openSession, type Session } from "./session.ts";
 import { createContainer, type Maker } from "./verbs/create.ts";
 import { deleteContainer } from "./verbs/delete.ts";
 import { printEvents } from "./verbs/events.ts";
+import { execInContainer } from "./verbs/exec.ts";
 import { printFeatures } from "./verbs/features.ts";
 import { killContainer } from "./verbs/kill.ts";
 import { pauseContainer, resumeContainer } from "./verbs/pause.ts";
@@ -14,6 +16,7 @@ import { runContainer } from "./verbs/run.ts";
 import { writeSpec } from "./verbs/spec.ts";
 import { startContainer } from "./verbs/start.ts";
 import { printList, printState } from "./verbs/state.ts";
+import { updateContainer } from "./verbs/update.ts";
 import { SPEC_VERSION, VERSION } from "./version.ts";
 
 /** What runc answers when `exec` itself fails; other failures are 1. */
@@ -73,8 +76,9 @@ async function perform(session: Session, invocation: Invocation, maker: Maker): 
       session.print(helpText(invocation.of));
       return 0;
     case "exec":
+      return execInContainer(session, invocation);
     case "update":
-      throw new AtomfsError("unsupported", `crio-lxc ${invocation.verb} is not there yet`);
+      return updateContainer(session, invocation);
   }
 }
 

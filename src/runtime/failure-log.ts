@@ -1,5 +1,5 @@
 import { appendFileSync } from "node:fs";
-import type { GlobalOptions } from "./argv.ts";
+import type { GlobalOptions } from "./invocation.ts";
 
 export type LogTarget = Pick<GlobalOptions, "log" | "logFormat">;
 export type LogLevel = "error" | "warning" | "info";

@@ -95,8 +95,9 @@ function writeLxcFiles(request: LaunchRequest, stdio: number): void {
   }
   const own = [
     `lxc.rootfs.mount = ${join(request.directory, FILES.rootMount)}`,
-    // To execute a descriptor; the player takes it away again.
+    // To execute a descriptor, and for links that liblxc would make in the image; the player takes them away again.
     "lxc.mount.entry = proc proc proc nosuid,nodev,noexec,create=dir 0 0",
+    "lxc.mount.entry = tmpfs dev tmpfs nosuid,noexec,mode=0755,size=64k,create=dir 0 0",
     `lxc.init.cmd = /proc/self/fd/${PLAYER_FDS.player} ${stdio}`,
   ];
   const text = [request.lxcConfig, ...own, ""].join("\n");
@@ -167,7 +168,7 @@ function senderOf(sender: number | undefined): number {
   return sender;
 }
 
-/** What liblxc complained about last; its exit code says nothing. */
+/** What liblxc complained about first; its exit code says nothing. */
 function lxcFailure(directory: string): string {
   let log = "";
   try {
@@ -176,13 +177,11 @@ function lxcFailure(directory: string): string {
     if (!hasCode(error, "ENOENT")) throw error;
   }
   const causes = log.split("\n").flatMap((line) => {
-    const match = /^.*? ERROR +[\w-]+ - [^:]+:([^:]+):[0-9]+ - (.*)$/.exec(line);
-    return match === null ? [] : [match[2] ?? ""];
+    const match = / ERROR +[\w-]+ - [^:]+:[^:]+:[0-9]+ - (.*)$/.exec(line);
+    return match === null ? [] : [match[1] ?? ""];
   });
-  // The last ones only say that something before failed.
-  const cause = causes.findLast(
-    (text) => !/^(An error occurred in another|Failed to spawn|The container failed|Additional)/.test(text),
-  );
+  // Each caller adds that something it called has failed.
+  const [cause] = causes;
   return `lxc-start could not make the container: ${cause ?? "it ended without a word"}`;
 }
 

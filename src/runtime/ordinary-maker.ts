@@ -13,9 +13,10 @@ import { planLaunch } from "./planner.ts";
 import { prepareLaunch } from "./preparation.ts";
 import type { Preparation } from "./prepared-launch.ts";
 import { readHostFacts } from "./read-host-facts.ts";
+import type { SeccompProfile } from "./seccomp-plan.ts";
 import type { Maker } from "./verbs/create.ts";
 
-const LXC_START = "/usr/bin/lxc-start";
+export const LXC_START: string = "/usr/bin/lxc-start";
 /** Lasts as long as the boot; the filters in it are named by what they were made of. */
 const SECCOMP_CACHE = "/run/crio-lxc-seccomp";
 const MAX_PASSWD_BYTES = 1 << 20;
@@ -37,14 +38,16 @@ const prepare: Preparation = (session, { options, bundle, directory, config }) =
     noNewKeyring: options.noNewKeyring,
     noPivot: options.noPivot,
     home: homeOf(config.process, rootfs),
-    compileSeccomp(profile) {
-      mkdirSync(SECCOMP_CACHE, { recursive: true, mode: 0o700 });
-      return compileSeccompCached(profile, SECCOMP_CACHE);
-    },
+    compileSeccomp: cachedSeccomp,
   });
   for (const { type, path } of plan.join) checkNamespace(path, type);
   return prepareLaunch(plan, { directory, consoleSocket: options.consoleSocket, player: readPlayer() });
 };
+
+export function cachedSeccomp(profile: SeccompProfile): Uint8Array {
+  mkdirSync(SECCOMP_CACHE, { recursive: true, mode: 0o700 });
+  return compileSeccompCached(profile, SECCOMP_CACHE);
+}
 
 function realRoot({ root }: RuntimeConfig, bundle: string): string {
   if (root === undefined) throw new AtomfsError("bad-data", "Cannot use config.json: root is missing");
@@ -58,7 +61,7 @@ function realRoot({ root }: RuntimeConfig, bundle: string): string {
 }
 
 /** The image's own user database is nothing to trust: it is opened inside the root, and only the one field is taken. */
-function homeOf(process: ProcessConfig | undefined, rootfs: string): string {
+export function homeOf(process: ProcessConfig | undefined, rootfs: string): string {
   if (process === undefined || process.env.some((entry) => entry.startsWith("HOME="))) return "/";
   try {
     using root = openDirectoryPath(rootfs);
@@ -74,7 +77,7 @@ function homeOf(process: ProcessConfig | undefined, rootfs: string): string {
 }
 
 /** Beside the executable, or where a package or a checkout has it. */
-function readPlayer(): Uint8Array {
+export function readPlayer(): Uint8Array {
   const places = [
     join(dirname(process.execPath), "player"),
     "/usr/libexec/atomfs/player",

@@ -31,7 +31,8 @@ export function prepareLaunch(plan: LaunchPlan, places: Places): PreparedLaunch 
     lxcConfig: lines.map(([key, value]) => configLine(key, value)).join(""),
     program: encodeProgram(plan.program),
     player: places.player,
-    openDescriptors: (stack) => plan.descriptors.map((request, i) => stack.use(open(request, i, places))),
+    openDescriptors: (stack) =>
+      plan.descriptors.map((request, i) => stack.use(openDescriptor(request, i, places))),
     rootfs: state.rootfs,
     ociVersion: state.ociVersion,
     hasProcess: state.hasProcess,
@@ -102,7 +103,8 @@ function prepareCgroups(
   };
 }
 
-function open(request: DescriptorRequest, index: number, places: Places): Fd {
+/** @param index names a file that is there for a moment */
+export function openDescriptor(request: DescriptorRequest, index: number, places: Places): Fd {
   switch (request.kind) {
     case "bind-source": {
       using stack = new DisposableStack();

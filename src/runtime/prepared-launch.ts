@@ -1,6 +1,6 @@
 import type { RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
 import type { Fd } from "../sys/fd.ts";
-import type { CreateOptions } from "./argv.ts";
+import type { CreateOptions } from "./invocation.ts";
 import type { HostHooks } from "./plan.ts";
 import type { Session } from "./session.ts";
 

@@ -1,5 +1,5 @@
-import type { GlobalOptions } from "./argv.ts";
 import { writeLog } from "./failure-log.ts";
+import type { GlobalOptions } from "./invocation.ts";
 
 /** What every verb gets. */
 export type Session = {

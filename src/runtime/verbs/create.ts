@@ -6,9 +6,9 @@ import { hasCode } from "../../sys/ffi.ts";
 import { readFileBounded } from "../../sys/files.ts";
 import { openProcess } from "../../sys/pid.ts";
 import { connectUnix, sendMessage } from "../../sys/socket.ts";
-import type { CreateOptions } from "../argv.ts";
 import { listProcesses, removeCgroups } from "../cgroups.ts";
 import { runHostHooks } from "../host-hooks.ts";
+import type { CreateOptions } from "../invocation.ts";
 import type { Launched, Launcher } from "../launcher.ts";
 import { ociState } from "../oci-state.ts";
 import type { Preparation, PreparedLaunch } from "../prepared-launch.ts";
@@ -55,7 +55,12 @@ export async function createHeld(
   try {
     return await make(session, held, options, maker, remember);
   } catch (error) {
-    await destroy(session, held, options.id, record);
+    try {
+      await destroy(session, held, options.id, record);
+    } catch (second) {
+      // What went wrong first is what matters; `delete --force` has another try.
+      session.warn(second instanceof Error ? second.message : String(second));
+    }
     throw error;
   }
 }

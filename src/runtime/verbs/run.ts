@@ -1,6 +1,6 @@
 import { AtomfsError } from "../../core/errors.ts";
 import { becomeSubreaper } from "../../sys/pid.ts";
-import type { CreateOptions } from "../argv.ts";
+import type { CreateOptions } from "../invocation.ts";
 import type { Session } from "../session.ts";
 import { type ContainerRecord, createDirectory, type Held, type ProcessName } from "../state.ts";
 import { waitForAdopted } from "../waiting.ts";

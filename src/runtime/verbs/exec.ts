@@ -1,0 +1,115 @@
+import { readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { AtomfsError } from "../../core/errors.ts";
+import { parseProcess, parseRuntimeConfig } from "../../formats/oci/runtime-config/parse.ts";
+import type { Fd } from "../../sys/fd.ts";
+import { readFileBounded } from "../../sys/files.ts";
+import { openProcess } from "../../sys/pid.ts";
+import { attachProcess } from "../cgroups.ts";
+import {
+  commandProcess,
+  type JoinableNamespace,
+  NAMESPACE_FILES,
+  planExec,
+  withOptions,
+} from "../exec-plan.ts";
+import type { ExecOptions } from "../invocation.ts";
+import { currentStatus } from "../oci-state.ts";
+import { cachedSeccomp, homeOf, LXC_START, readPlayer } from "../ordinary-maker.ts";
+import { playInContainer } from "../player-exec.ts";
+import { openDescriptor } from "../preparation.ts";
+import { encodeProgram } from "../program-codec.ts";
+import { readHostFacts } from "../read-host-facts.ts";
+import type { Session } from "../session.ts";
+import { type ContainerRecord, containerDirectory, FILES, type ProcessName } from "../state.ts";
+import { waitForAdopted } from "../waiting.ts";
+import { sendPidfd, writePidFile } from "./create.ts";
+import { existing } from "./state.ts";
+
+const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
+
+/**
+ * `exec ID`. Takes no lock: it may last as long as the container.
+ * @returns the program's exit code, 0 if detached
+ */
+export async function execInContainer(session: Session, options: ExecOptions): Promise<number> {
+  const record = existing(session, options.id);
+  const init = checkRunning(record, options.ignorePaused);
+  using pidfd = openProcess(init.pid, init.startTime);
+  if (pidfd === undefined) throw notRunning(options.id, "stopped");
+  const name = await play(session, record, init, pidfd, options);
+  if (options.pidfdSocket !== undefined) sendPidfd(options.pidfdSocket, name);
+  if (options.pidFile !== undefined) writePidFile(options.pidFile, name.pid);
+  return options.detach ? 0 : await waitForAdopted(name);
+}
+
+function checkRunning(record: ContainerRecord, ignorePaused: boolean): ProcessName {
+  const status = currentStatus(record);
+  if (status === "paused" && !ignorePaused) {
+    throw new AtomfsError("failed", `cannot exec in a paused container: ${record.id}`);
+  }
+  if (record.init === undefined || status === "stopped" || status === "creating") {
+    throw notRunning(record.id, status);
+  }
+  return record.init;
+}
+
+function notRunning(id: string, status: string): AtomfsError {
+  return new AtomfsError("failed", `cannot exec in container ${id}: container not running (${status})`);
+}
+
+async function play(
+  session: Session,
+  record: ContainerRecord,
+  init: ProcessName,
+  pidfd: Fd,
+  options: ExecOptions,
+): Promise<ProcessName> {
+  const directory = containerDirectory(session.global.root, record.id);
+  const config = parseRuntimeConfig(readFileBounded(join(directory, FILES.config), MAX_DOCUMENT_BYTES));
+  const process =
+    options.processFile === undefined
+      ? commandProcess(config, options)
+      : withOptions(parseProcess(readFileSync(options.processFile)), options);
+  const plan = planExec(
+    config,
+    process,
+    differentNamespaces(init.pid),
+    pidfd.number,
+    readHostFacts(LXC_START),
+    {
+      preserveDescriptors: options.preserveDescriptors,
+      home: homeOf(process, `/proc/${init.pid}/root`),
+      compileSeccomp: cachedSeccomp,
+    },
+  );
+  for (const warning of plan.warnings) session.warn(warning);
+  using opened = new DisposableStack();
+  const player = readPlayer();
+  const places = { directory, consoleSocket: options.consoleSocket, player };
+  const [, ...others] = plan.descriptors;
+  const descriptors = others.map((request, i) => opened.use(openDescriptor(request, i, places)));
+  const cgroups = cgroupsFor(record, options.cgroup);
+  return await playInContainer({
+    program: encodeProgram(plan),
+    player,
+    descriptors: [pidfd, ...descriptors],
+    onWaiting: (pid) => attachProcess(cgroups, pid),
+    onWarning: (trouble) => session.warn(trouble.text),
+  });
+}
+
+/** @param below a group inside the container's own */
+function cgroupsFor(record: ContainerRecord, below: string | undefined): string[] {
+  if (below === undefined) return [...record.cgroups];
+  if (below.split("/").includes(".."))
+    throw new AtomfsError("usage", `--cgroup ${below} leads out of the container`);
+  return record.cgroups.map((directory) => join(directory, below));
+}
+
+function differentNamespaces(pid: number): JoinableNamespace[] {
+  const names = Object.entries(NAMESPACE_FILES) as readonly (readonly [JoinableNamespace, string])[];
+  return names.flatMap(([type, file]) =>
+    readlinkSync(`/proc/${pid}/ns/${file}`) === readlinkSync(`/proc/self/ns/${file}`) ? [] : [type],
+  );
+}
