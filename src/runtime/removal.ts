@@ -14,9 +14,10 @@ const KILL_TIMEOUT_MS = 10_000;
  * started is found by its cgroups and by the paths on its command line.
  */
 export function killAll(held: Held, record: ContainerRecord | undefined): void {
-  killMonitors(held);
+  const init = record?.init;
+  // A container that has a recorded init had its monitor ended before. The search looks at every process.
+  if (init === undefined) killMonitors(held);
   if (record === undefined) return;
-  const init = record.init;
   using pidfd = init === undefined ? undefined : openProcess(init.pid, init.startTime);
   if (pidfd !== undefined) signalProcess(pidfd, SIGKILL);
   signalCgroups(record.cgroups, SIGKILL);
