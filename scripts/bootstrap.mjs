@@ -35,8 +35,10 @@ const PACKAGES = [
   ["gpgv", "demo test bench", "checks the signature of an apt repository"],
   ["debian-archive-keyring", "demo test bench", "Debian's keys, for gpgv and debootstrap"],
   // What only tests compare with or make their input with.
-  ["gcc", "test", "makes ELF files to check"],
-  ["libc6-dev", "test", "makes ELF files to check"],
+  ["lxc", "test", "lxc-start, which crio-lxc starts containers with"],
+  ["busybox-static", "test", "the programs in the containers of crio-lxc's tests"],
+  ["gcc", "test", "makes the player, and ELF files to check"],
+  ["libc6-dev", "test", "as gcc"],
   ["binutils", "test", "readelf, to compare with"],
   ["fsverity", "test", "fs-verity digests, to compare with"],
   ["erofs-utils", "test", "fsck.erofs and dump.erofs, to compare with"],
@@ -148,6 +150,9 @@ function installDebianPackages(command) {
       DEBIAN_FRONTEND: "noninteractive",
       NEEDRESTART_MODE: "l",
     });
+  // Debian's lxc brings a network bridge of its own, which nobody here needs.
+  if (missing.includes("lxc") && existsSync("/run/systemd/system"))
+    quietly("systemctl", ["mask", "lxc-net.service"]);
   const install = ["install", "--no-install-recommends", ...missing];
   if (apt(...install).ok) return;
   // The package lists are missing or older than the mirror.

@@ -1,85 +1,14 @@
-import { Command, CommanderError, Option } from "commander";
-import { registerContainers } from "./cli/containers.ts";
-import { type Context, type GlobalOptions, makeContext } from "./cli/context.ts";
-import { describeFailure } from "./cli/failure.ts";
-import { registerFix } from "./cli/fix.ts";
-import { registerImages } from "./cli/images.ts";
-import { registerImport } from "./cli/import.ts";
-import { registerMaintenance } from "./cli/maintenance.ts";
-import { Output } from "./cli/output.ts";
-import { AtomfsError, EXIT_CODES } from "./core/errors.ts";
+import { basename } from "node:path";
 
-const VERSION = "0.1.0";
-
-/** One abort for everything: signals unwind through `using`, so no mount, lock or temporary file is left. */
-const interruption = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.on(signal, () => interruption.abort(new AtomfsError("interrupted", `Stopped by ${signal}`)));
-}
-
-function buildProgram(wantsJson: boolean): Command {
-  const program = new Command("atomfs")
-    .description("Fix a system library once, in every container image that has it")
-    .version(VERSION)
-    .option("--root <directory>", "the store (default: $ATOMFS_ROOT or /var/lib/atomfs)")
-    .option("--json", "answer as JSON; new fields may appear")
-    .enablePositionalOptions()
-    .showHelpAfterError("atomfs: hint: `atomfs help`, or `atomfs help COMMAND`")
-    .configureOutput({
-      outputError: (text, write) => {
-        if (!wantsJson) write(text.replace(/^error: /, "atomfs: "));
-      },
-    })
-    .exitOverride();
-  let made: Context | undefined;
-  let options: GlobalOptions = {};
-  program.hook("preAction", (_, command) => {
-    options = globalOptions(command);
-  });
-  const context = (): Context => {
-    made ??= makeContext(options, interruption.signal);
-    return made;
-  };
-  for (const register of [
-    registerImport,
-    registerImages,
-    registerFix,
-    registerContainers,
-    registerMaintenance,
-  ]) {
-    register(program, context);
-  }
-  for (const command of program.commands) takeGlobalOptions(command);
-  return program;
-}
-
-/** `atomfs images --json` is `atomfs --json images`. */
-function takeGlobalOptions(command: Command): void {
-  command.addOption(new Option("--root <directory>").hideHelp()).addOption(new Option("--json").hideHelp());
-  for (const each of command.commands) takeGlobalOptions(each);
-}
-
-/** What was said last counts. */
-function globalOptions(command: Command): GlobalOptions {
-  const before = command.parent === null ? {} : globalOptions(command.parent);
-  const { root, json } = command.opts<GlobalOptions>();
-  return { ...before, ...(root === undefined ? {} : { root }), ...(json === undefined ? {} : { json }) };
-}
-
+/** One executable, two commands, told apart by the name it is called by. A runtime starts often: it loads only its own. */
 async function main(): Promise<void> {
-  // Also for what goes wrong before the options are understood.
-  const wantsJson = process.argv.includes("--json");
-  try {
-    await buildProgram(wantsJson).parseAsync(process.argv);
-  } catch (error) {
-    if (error instanceof CommanderError && (!wantsJson || error.exitCode === 0)) {
-      process.exitCode = error.exitCode === 0 ? 0 : EXIT_CODES.usage;
-      return;
-    }
-    const failure = describeFailure(interruption.signal.aborted ? interruption.signal.reason : error);
-    new Output(wantsJson).error(failure, error);
-    process.exitCode = failure.exitCode;
+  if (basename(process.argv0) === "crio-lxc") {
+    const { runCrioLxc } = await import("./runtime/crio-lxc.ts");
+    process.exitCode = await runCrioLxc(process.argv.slice(2));
+    return;
   }
+  const { runAtomfs } = await import("./cli/atomfs.ts");
+  await runAtomfs();
 }
 
-await main();
+void main();

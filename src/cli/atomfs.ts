@@ -1,0 +1,84 @@
+import { Command, CommanderError, Option } from "commander";
+import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
+import { registerContainers } from "./containers.ts";
+import { type Context, type GlobalOptions, makeContext } from "./context.ts";
+import { describeFailure } from "./failure.ts";
+import { registerFix } from "./fix.ts";
+import { registerImages } from "./images.ts";
+import { registerImport } from "./import.ts";
+import { registerMaintenance } from "./maintenance.ts";
+import { Output } from "./output.ts";
+
+const VERSION = "0.1.0";
+
+/** One abort for everything: signals unwind through `using`, so no mount, lock or temporary file is left. */
+const interruption = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => interruption.abort(new AtomfsError("interrupted", `Stopped by ${signal}`)));
+}
+
+function buildProgram(wantsJson: boolean): Command {
+  const program = new Command("atomfs")
+    .description("Fix a system library once, in every container image that has it")
+    .version(VERSION)
+    .option("--root <directory>", "the store (default: $ATOMFS_ROOT or /var/lib/atomfs)")
+    .option("--json", "answer as JSON; new fields may appear")
+    .enablePositionalOptions()
+    .showHelpAfterError("atomfs: hint: `atomfs help`, or `atomfs help COMMAND`")
+    .configureOutput({
+      outputError: (text, write) => {
+        if (!wantsJson) write(text.replace(/^error: /, "atomfs: "));
+      },
+    })
+    .exitOverride();
+  let made: Context | undefined;
+  let options: GlobalOptions = {};
+  program.hook("preAction", (_, command) => {
+    options = globalOptions(command);
+  });
+  const context = (): Context => {
+    made ??= makeContext(options, interruption.signal);
+    return made;
+  };
+  for (const register of [
+    registerImport,
+    registerImages,
+    registerFix,
+    registerContainers,
+    registerMaintenance,
+  ]) {
+    register(program, context);
+  }
+  for (const command of program.commands) takeGlobalOptions(command);
+  return program;
+}
+
+/** `atomfs images --json` is `atomfs --json images`. */
+function takeGlobalOptions(command: Command): void {
+  command.addOption(new Option("--root <directory>").hideHelp()).addOption(new Option("--json").hideHelp());
+  for (const each of command.commands) takeGlobalOptions(each);
+}
+
+/** What was said last counts. */
+function globalOptions(command: Command): GlobalOptions {
+  const before = command.parent === null ? {} : globalOptions(command.parent);
+  const { root, json } = command.opts<GlobalOptions>();
+  return { ...before, ...(root === undefined ? {} : { root }), ...(json === undefined ? {} : { json }) };
+}
+
+/** The whole command `atomfs`; sets the exit code. */
+export async function runAtomfs(): Promise<void> {
+  // Also for what goes wrong before the options are understood.
+  const wantsJson = process.argv.includes("--json");
+  try {
+    await buildProgram(wantsJson).parseAsync(process.argv);
+  } catch (error) {
+    if (error instanceof CommanderError && (!wantsJson || error.exitCode === 0)) {
+      process.exitCode = error.exitCode === 0 ? 0 : EXIT_CODES.usage;
+      return;
+    }
+    const failure = describeFailure(interruption.signal.aborted ? interruption.signal.reason : error);
+    new Output(wantsJson).error(failure, error);
+    process.exitCode = failure.exitCode;
+  }
+}
