@@ -14,7 +14,14 @@ import { findMount, readMountinfo } from "../sys/mountinfo.ts";
 import { applyMount, unmount } from "./apply.ts";
 import { checkoutTree } from "./checkout.ts";
 import { cachedProbe } from "./probe-cache.ts";
-import { type MountCapabilities, type MountRow, moleculeOfMount, planMount, treePathOf } from "./spec.ts";
+import {
+  type MountCapabilities,
+  type MountSpec,
+  moleculeOfMount,
+  planMount,
+  treePathOf,
+  type UpperRequest,
+} from "./spec.ts";
 
 const RUN_DIRECTORY = "/run/atomfs";
 export const DEFAULT_ROOT_DIRECTORY = "/var/lib/atomfs";
@@ -33,7 +40,6 @@ export function mountPointOf(layout: StoreLayout, molecule: VerityDigest): strin
 
 export type MountedMolecule = {
   readonly target: string;
-  readonly row: MountRow;
   /** False if it was mounted already. */
   readonly isNew: boolean;
 };
@@ -43,42 +49,47 @@ export function probeStore(layout: StoreLayout): MountCapabilities {
 }
 
 /**
- * Mounts a molecule read-only at its mount point, unless it is there already, and leaves a lease.
- * The image file is measured first: what is mounted is what the name says, also where the kernel has no fs-verity.
+ * How a molecule is mounted on `target`, with everything that needs time or can fail done: the image file is measured, so that
+ * what is mounted is what the name says, also where the kernel has no fs-verity, and a tree is checked out if one is needed.
+ * @throws AtomfsError "untrusted" for a molecule that isn't what was written
  */
-export function mountMolecule(layout: StoreLayout, molecule: VerityDigest): MountedMolecule {
-  const target = mountPointOf(layout, molecule);
-  const capabilities = probeStore(layout);
-  const erofsPath = layout.molecule(molecule);
-  const spec = planMount(
-    { molecule, erofsPath, objectsDir: layout.objects, treesDir: layout.trees, target },
-    capabilities,
-  );
-  const mounted = findMount(readMountinfo(), target);
-  if (mounted !== undefined) {
-    if (moleculeOfMount(mounted) === molecule) return { target, row: spec.row, isNew: false };
-    throw new AtomfsError("failed", `Cannot mount molecule ${molecule}: something else is on ${target}`, {
-      hints: [`umount ${target}`],
-    });
-  }
+export function prepareMolecule(
+  layout: StoreLayout,
+  molecule: VerityDigest,
+  place: { readonly target: string; readonly upper?: UpperRequest },
+): MountSpec {
   const erofs = readMolecule(layout, molecule);
   if (verityDigest(erofs) !== molecule) {
     throw new AtomfsError("untrusted", `Molecule ${molecule} is not what was written: it is not mounted`, {
       hints: ["run `atomfs fsck`"],
     });
   }
-  if (spec.row === "tree" && !existsSync(treePathOf(layout.trees, molecule))) {
-    checkoutTree({
-      tree: readErofs(erofs),
-      objectPath: layout.object,
-      target: treePathOf(layout.trees, molecule),
+  const erofsPath = layout.molecule(molecule);
+  const directories = { objectsDir: layout.objects, treesDir: layout.trees };
+  const spec = planMount({ molecule, erofsPath, ...directories, ...place }, probeStore(layout));
+  const tree = treePathOf(layout.trees, molecule);
+  if (spec.row === "tree" && !existsSync(tree)) {
+    checkoutTree({ tree: readErofs(erofs), objectPath: layout.object, target: tree });
+  }
+  return spec;
+}
+
+/** Mounts a molecule read-only at its mount point, unless it is there already, and leaves a lease. */
+export function mountMolecule(layout: StoreLayout, molecule: VerityDigest): MountedMolecule {
+  const target = mountPointOf(layout, molecule);
+  const mounted = findMount(readMountinfo(), target);
+  if (mounted !== undefined) {
+    if (moleculeOfMount(mounted) === molecule) return { target, isNew: false };
+    throw new AtomfsError("failed", `Cannot mount molecule ${molecule}: something else is on ${target}`, {
+      hints: [`umount ${target}`],
     });
   }
+  const spec = prepareMolecule(layout, molecule, { target });
   mkdirSync(target, { recursive: true, mode: 0o755 });
   using mount = applyMount(spec, { runDirectory: runDirectoryOf(layout.root) });
   writeLease(layout, molecule, target);
   mount.release();
-  return { target, row: spec.row, isNew: true };
+  return { target, isNew: true };
 }
 
 /** Every file of a molecule, as the sum of their sizes; each path counts. @throws AtomfsError "bad-data" */

@@ -3,17 +3,20 @@ import { dirname, isAbsolute, join } from "node:path";
 import { treePath } from "../core/bytestring.ts";
 import { AtomfsError } from "../core/errors.ts";
 import type { ProcessConfig, RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
+import { DEFAULT_ROOT_DIRECTORY } from "../mounts/molecule-mounts.ts";
 import { openDirectoryPath } from "../sys/fd.ts";
 import { hasCode } from "../sys/ffi.ts";
 import { checkNamespace } from "../sys/namespace.ts";
 import { openInRoot } from "../sys/openat2.ts";
 import { compileSeccompCached } from "../sys/seccomp-cache.ts";
+import { placeMolecule, type RootAnnotations } from "./at-create.ts";
 import { lxcLauncher } from "./launcher.ts";
 import { planLaunch } from "./planner.ts";
 import { prepareLaunch } from "./preparation.ts";
 import type { Preparation } from "./prepared-launch.ts";
 import { readHostFacts } from "./read-host-facts.ts";
 import type { SeccompProfile } from "./seccomp-plan.ts";
+import type { Session } from "./session.ts";
 import type { Maker } from "./verbs/create.ts";
 
 export const LXC_START: string = "/usr/bin/lxc-start";
@@ -23,7 +26,20 @@ const MAX_PASSWD_BYTES = 1 << 20;
 
 /** How containers are made outside of tests. */
 export function ordinaryMaker(): Maker {
-  return { launcher: lxcLauncher(LXC_START), prepare };
+  return { launcher: lxcLauncher(LXC_START), prepare, placeRoot };
+}
+
+function placeRoot(
+  session: Session,
+  { bundle, config }: { bundle: string; config: RuntimeConfig },
+): RootAnnotations {
+  return placeMolecule({
+    rootfs: realRoot(config, bundle),
+    bundle,
+    storeRoot: process.env["ATOMFS_ROOT"] ?? DEFAULT_ROOT_DIRECTORY,
+    policyFile: process.env["ATOMFS_CONFIG"] ?? "/etc/atomfs/atomfs.toml",
+    warn: session.warn,
+  });
 }
 
 const prepare: Preparation = (session, { options, bundle, directory, config }) => {

@@ -2,10 +2,12 @@ import { rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { AtomfsError } from "../../core/errors.ts";
 import { parseRuntimeConfig } from "../../formats/oci/runtime-config/parse.ts";
+import type { RuntimeConfig } from "../../formats/oci/runtime-config/types.ts";
 import { hasCode } from "../../sys/ffi.ts";
 import { readFileBounded } from "../../sys/files.ts";
 import { openProcess } from "../../sys/pid.ts";
 import { connectUnix, sendMessage } from "../../sys/socket.ts";
+import type { RootAnnotations } from "../at-create.ts";
 import { listProcesses, removeCgroups } from "../cgroups.ts";
 import { runHostHooks } from "../host-hooks.ts";
 import type { CreateOptions } from "../invocation.ts";
@@ -27,7 +29,15 @@ import { destroy } from "./delete.ts";
 const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 
 /** What makes a container out of a prepared launch. */
-export type Maker = { readonly prepare: Preparation; readonly launcher: Launcher };
+export type Maker = {
+  readonly prepare: Preparation;
+  readonly launcher: Launcher;
+  /** Puts what belongs there under the container's root, before anything is prepared on it. */
+  readonly placeRoot?: (
+    session: Session,
+    place: { bundle: string; config: RuntimeConfig },
+  ) => RootAnnotations;
+};
 
 /** `create ID`: afterwards init waits for `start`, and its pid is in the pid file. */
 export async function createContainer(
@@ -75,9 +85,10 @@ async function make(
   const bundle = resolve(options.bundle);
   const bytes = readConfig(bundle);
   const config = parseRuntimeConfig(bytes);
+  const ofRoot = maker.placeRoot?.(session, { bundle, config }) ?? {};
   const prepared = maker.prepare(session, { options, bundle, directory: held.directory, config });
   for (const warning of prepared.warnings) session.warn(warning);
-  const record = newRecord(session, options.id, bundle, prepared);
+  const record = newRecord(session, options.id, bundle, prepared, ofRoot);
   refuseOccupied(prepared.cgroups.directories);
   remember(record);
   replaceFile(join(held.directory, FILES.config), bytes, 0o600);
@@ -100,7 +111,13 @@ function readConfig(bundle: string): Buffer {
   }
 }
 
-function newRecord(session: Session, id: string, bundle: string, prepared: PreparedLaunch): ContainerRecord {
+function newRecord(
+  session: Session,
+  id: string,
+  bundle: string,
+  prepared: PreparedLaunch,
+  ofRoot: RootAnnotations,
+): ContainerRecord {
   const { directories, ofMonitor } = prepared.cgroups;
   return {
     id,
@@ -110,7 +127,7 @@ function newRecord(session: Session, id: string, bundle: string, prepared: Prepa
     rootfs: prepared.rootfs,
     created: new Date().toISOString(),
     owner: process.getuid?.() === 0 ? "root" : String(process.getuid?.()),
-    annotations: prepared.annotations,
+    annotations: { ...prepared.annotations, ...ofRoot },
     cgroupPath: prepared.cgroups.path,
     hasProcess: prepared.hasProcess,
     hooks: { poststart: prepared.hooks.poststart, poststop: prepared.hooks.poststop },
