@@ -68,20 +68,6 @@ async function removeTraces(tree: string): Promise<void> {
   await writeFile(join(tree, "etc/apt/sources.list"), "");
 }
 
-/** Leaves out what Debian's slim images leave out: documentation, translations, manual pages. */
-export async function removeDocumentation(tree: string): Promise<void> {
-  for (const directory of ["man", "info", "locale", "lintian", "groff", "linda", "doc-base"])
-    await rm(join(tree, "usr/share", directory), { recursive: true, force: true });
-  const docs = join(tree, "usr/share/doc");
-  // Not `readdir(..., { recursive: true })`: it follows symlinks, also out of the tree.
-  for (const entry of await readdir(docs, { withFileTypes: true })) {
-    if (!entry.isDirectory()) continue;
-    for (const name of await readdir(join(docs, entry.name))) {
-      if (name !== "copyright") await rm(join(docs, entry.name, name), { recursive: true });
-    }
-  }
-}
-
 /** The bootstrapped tree from the cache, or made now. It appears whole or not at all. */
 export async function minbase(key: string, work: string, options: BuildOptions): Promise<Minbase> {
   const home = join(options.cacheDir, `minbase-${SUITE}-${key}`);

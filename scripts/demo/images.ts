@@ -10,7 +10,6 @@ import {
   type Minbase,
   minbase,
   packageVersion,
-  removeDocumentation,
   renameUnlessThere,
   SUITE,
 } from "./debian-tree.ts";
@@ -71,7 +70,7 @@ async function addService(rootfs: string, file: string, target: string): Promise
   await chmod(path, 0o644);
 }
 
-/** Three images: the library in the base, the library in a middle layer over a full (not slim) base, no library. */
+/** Three images: the library in the base, the library in a middle layer over another base, no library. */
 function recipes(base: Minbase, signal: AbortSignal | undefined): readonly Recipe[] {
   const python = ["PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1"];
   return [
@@ -121,10 +120,9 @@ function recipes(base: Minbase, signal: AbortSignal | undefined): readonly Recip
       workingDir: "/",
       layers: [
         {
-          createdBy: "debootstrap minbase, no documentation",
+          createdBy: "debootstrap minbase",
           fill: async (rootfs) => {
             await copyTree(base, rootfs, signal);
-            await removeDocumentation(rootfs);
           },
         },
         {

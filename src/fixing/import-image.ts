@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readDpkgDatabase, readTreeFile } from "../atoms/dpkg-database.ts";
 import { split } from "../atoms/split.ts";
 import { fromBytes, type TreePath, treePath } from "../core/bytestring.ts";
@@ -5,6 +6,7 @@ import type { Sha256 } from "../core/digest.ts";
 import { resolvePath } from "../core/resolve.ts";
 import { type ContentSink, contentSize, type ReadObject, type Tree } from "../core/tree.ts";
 import type { DebIdentity } from "../formats/atom/atom.ts";
+import { readErofs } from "../formats/erofs/reader.ts";
 import { COMPOSER_VERSION } from "../molecules/compose.ts";
 import { flattenLayers, type Layer } from "../sources/flatten.ts";
 import type { SourceImage } from "../sources/oci-layout.ts";
@@ -12,6 +14,7 @@ import type { ObjectStaging } from "../store/objects.ts";
 import type { ImageRecord, Operation } from "../store/records.ts";
 import { currentGeneration, namesOf } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
+import { readFileBounded } from "../sys/files.ts";
 import { ElfIndex } from "./elf-index.ts";
 import { type Evaluation, Evaluator, type Settled } from "./evaluate.ts";
 
@@ -42,6 +45,8 @@ export type Imported = {
   readonly settled: Settled;
 };
 
+const MOLECULE_MAX_BYTES = 1 << 30;
+
 /**
  * Takes an image into the store: layers to entries and objects, split into atoms, the fixes of the store applied as far
  * as they fit, one transaction. An image that the store has only gets its names.
@@ -65,6 +70,8 @@ export async function importLayers(
   { staging, sink }: { readonly staging: ObjectStaging; readonly sink: ContentSink },
   options: ImportOptions,
 ): Promise<Imported> {
+  const known = importKnown(store, source, options);
+  if (known !== undefined) return known;
   const { tree, layerOf } = await flattenLayers(source.layers, sink, {
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     onProgress: ({ layer, layers, entries }) =>
@@ -79,7 +86,7 @@ export async function importLayers(
   elves.learn(tree);
   staging.publish();
 
-  const known = new Set<Sha256>([...store.state.images.values()].flatMap((image) => image.atoms));
+  const knownAtoms = new Set<Sha256>([...store.state.images.values()].flatMap((image) => image.atoms));
   const ids = atoms.map((atom) => store.putAtom(atom));
   const found: ImageRecord = {
     config: source.configDigest,
@@ -105,8 +112,29 @@ export async function importLayers(
     sharedBytes: staging.sharedBytes,
     packageAtoms: packages.length,
     layerAtoms: atoms.length - packages.length,
-    newAtoms: ids.filter((id) => !known.has(id)).length,
+    newAtoms: ids.filter((id) => !knownAtoms.has(id)).length,
     settled,
+  };
+}
+
+/** An image that the store has whole only gets its names; undefined if it must be read, also to mend what was lost. */
+function importKnown(store: Store, source: LayeredImage, options: ImportOptions): Imported | undefined {
+  const found = store.state.images.get(source.configDigest);
+  const generation = currentGeneration(store.state, source.configDigest);
+  if (found === undefined || generation === undefined || !store.hasMolecule(generation.molecule))
+    return undefined;
+  if (!found.atoms.every((id) => existsSync(store.layout.atom(id)))) return undefined;
+  const tree = readErofs(readFileBounded(store.layout.molecule(generation.molecule), MOLECULE_MAX_BYTES));
+  for (const inode of tree.values()) {
+    if (inode.type !== "file" || inode.content.kind !== "object") continue;
+    if (!existsSync(store.layout.object(inode.content.digest))) return undefined;
+  }
+  const { image, settled } = record(store, found, source, [], options);
+  const packageAtoms = store.catalog.packagesOfImage(image.config).length;
+  return {
+    ...{ image, isNew: false, settled, entries: tree.size, totalBytes: totalBytes(tree) },
+    ...{ newBytes: 0, adoptedBytes: 0, sharedBytes: totalBytes(tree) },
+    ...{ packageAtoms, layerAtoms: image.atoms.length - packageAtoms, newAtoms: 0 },
   };
 }
 
