@@ -6,14 +6,13 @@ import { resolvePath } from "../core/resolve.ts";
 import { contentSize, type FileContent, type Tree } from "../core/tree.ts";
 import { VerityHasher } from "../core/verity.ts";
 import { readErofs } from "../formats/erofs/reader.ts";
+import { readMolecule } from "../store/molecule-file.ts";
 import { currentGeneration } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
 import { Fd, O_PATH } from "../sys/fd.ts";
 import { hasCode } from "../sys/ffi.ts";
-import { readFileBounded } from "../sys/files.ts";
 import { openInRoot } from "../sys/openat2.ts";
 
-const MOLECULE_MAX_BYTES = 1 << 30;
 const CHUNK = 1 << 20;
 
 /** What a running container's root is, found by reading it. */
@@ -39,7 +38,7 @@ export class MoleculeTrees {
   get(molecule: VerityDigest): Tree {
     const known = this.#trees.get(molecule);
     if (known !== undefined) return known;
-    const tree = readErofs(readMolecule(this.#store, molecule));
+    const tree = readErofs(readMolecule(this.#store.layout, molecule));
     this.#trees.set(molecule, tree);
     return tree;
   }
@@ -52,19 +51,6 @@ export class MoleculeTrees {
       if (error instanceof AtomfsError) return undefined;
       throw error;
     }
-  }
-}
-
-/** @throws AtomfsError "bad-data" if there is none */
-export function readMolecule(store: Store, molecule: VerityDigest): Uint8Array {
-  try {
-    return readFileBounded(store.layout.molecule(molecule), MOLECULE_MAX_BYTES);
-  } catch (error) {
-    if (!hasCode(error, "ENOENT", "ELOOP")) throw error;
-    throw new AtomfsError("bad-data", `The store has lost molecule ${molecule}`, {
-      cause: error,
-      hints: ["run `atomfs fsck`"],
-    });
   }
 }
 

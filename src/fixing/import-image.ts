@@ -10,11 +10,11 @@ import { readErofs } from "../formats/erofs/reader.ts";
 import { COMPOSER_VERSION } from "../molecules/compose.ts";
 import { flattenLayers, type Layer } from "../sources/flatten.ts";
 import type { SourceImage } from "../sources/oci-layout.ts";
+import { readMolecule } from "../store/molecule-file.ts";
 import type { ObjectStaging } from "../store/objects.ts";
 import type { ImageRecord, Operation } from "../store/records.ts";
 import { currentGeneration, namesOf } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
-import { readFileBounded } from "../sys/files.ts";
 import { ElfIndex } from "./elf-index.ts";
 import { type Evaluation, Evaluator, type Settled } from "./evaluate.ts";
 
@@ -44,8 +44,6 @@ export type Imported = {
   readonly newAtoms: number;
   readonly settled: Settled;
 };
-
-const MOLECULE_MAX_BYTES = 1 << 30;
 
 /**
  * Takes an image into the store: layers to entries and objects, split into atoms, the fixes of the store applied as far
@@ -124,7 +122,7 @@ function importKnown(store: Store, source: LayeredImage, options: ImportOptions)
   if (found === undefined || generation === undefined || !store.hasMolecule(generation.molecule))
     return undefined;
   if (!found.atoms.every((id) => existsSync(store.layout.atom(id)))) return undefined;
-  const tree = readErofs(readFileBounded(store.layout.molecule(generation.molecule), MOLECULE_MAX_BYTES));
+  const tree = readErofs(readMolecule(store.layout, generation.molecule));
   for (const inode of tree.values()) {
     if (inode.type !== "file" || inode.content.kind !== "object") continue;
     if (!existsSync(store.layout.object(inode.content.digest))) return undefined;

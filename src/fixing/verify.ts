@@ -7,11 +7,12 @@ import { type FileContent, type Inode, readContent, type Tree } from "../core/tr
 import { verityDigest } from "../core/verity.ts";
 import type { EngineContainer } from "../engines/engine.ts";
 import { isNewer } from "../molecules/fix-matching.ts";
+import { readMolecule } from "../store/molecule-file.ts";
 import type { FixRule, ImageRecord, Replacement } from "../store/records.ts";
 import { currentGeneration, namesOf } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
 import { hasCode } from "../sys/ffi.ts";
-import { inspectRoot, MoleculeTrees, type RootState, readMolecule } from "./container-root.ts";
+import { inspectRoot, MoleculeTrees, type RootState } from "./container-root.ts";
 import { containerProcesses, livePath, mappedFiles } from "./process-files.ts";
 
 export type ImageVerification = {
@@ -117,7 +118,7 @@ function checkMolecule(
   rule: FixRule,
   problems: string[],
 ): number {
-  if (verityDigest(readMolecule(store, molecule)) !== molecule)
+  if (verityDigest(readMolecule(store.layout, molecule)) !== molecule)
     problems.push("the molecule's bytes have another digest than its name");
   const tree = trees.get(molecule);
   const database = readDpkgDatabase(tree, (digest) => store.readObject(digest));

@@ -7,8 +7,9 @@ import { contentSize } from "../core/tree.ts";
 import { verityDigest } from "../core/verity.ts";
 import { readErofs } from "../formats/erofs/reader.ts";
 import type { StoreLayout } from "../store/layout.ts";
+import { readMolecule } from "../store/molecule-file.ts";
 import { hasCode } from "../sys/ffi.ts";
-import { readFileBounded, writeAtomic } from "../sys/files.ts";
+import { writeAtomic } from "../sys/files.ts";
 import { unmountAt } from "../sys/mount.ts";
 import { findMount, readMountinfo } from "../sys/mountinfo.ts";
 import { applyMount, unmount } from "./apply.ts";
@@ -25,7 +26,6 @@ import {
 
 const RUN_DIRECTORY = "/run/atomfs";
 export const DEFAULT_ROOT_DIRECTORY = "/var/lib/atomfs";
-const MOLECULE_MAX_BYTES = 1 << 30;
 
 /** Where a store's mounts and leases of this boot are; stores in unusual places have a folder each. */
 export function runDirectoryOf(root: string): string {
@@ -98,18 +98,6 @@ export function moleculeTreeSize(layout: StoreLayout, molecule: VerityDigest): n
   for (const inode of readErofs(readMolecule(layout, molecule)).values())
     if (inode.type === "file") total += contentSize(inode.content);
   return total;
-}
-
-function readMolecule(layout: StoreLayout, molecule: VerityDigest): Buffer {
-  try {
-    return readFileBounded(layout.molecule(molecule), MOLECULE_MAX_BYTES);
-  } catch (cause) {
-    if (!hasCode(cause, "ENOENT", "ELOOP")) throw cause;
-    throw new AtomfsError("bad-data", `The store has lost molecule ${molecule}`, {
-      cause,
-      hints: ["run `atomfs fsck`"],
-    });
-  }
 }
 
 /** A mount takes milliseconds. What is as old as this was left by a program that was killed. */

@@ -5,6 +5,7 @@ import { AtomfsError } from "../core/errors.ts";
 import { applyMount } from "../mounts/apply.ts";
 import { prepareMolecule, runDirectoryOf } from "../mounts/molecule-mounts.ts";
 import { type MountSpec, moleculeOfMount } from "../mounts/spec.ts";
+import { parseCurrent } from "../store/current.ts";
 import { storeLayout } from "../store/layout.ts";
 import { hasCode } from "../sys/ffi.ts";
 import { unmountAt } from "../sys/mount.ts";
@@ -93,8 +94,7 @@ function readCurrent(
   image: Sha256,
 ): { molecule: VerityDigest; fixes: number } | undefined {
   try {
-    const [molecule = "", , fixes = ""] = readFileSync(join(directory, image), "utf8").trim().split(" ");
-    return { molecule: parseVerityDigest(molecule), fixes: Number(fixes) };
+    return parseCurrent(readFileSync(join(directory, image), "utf8"));
   } catch (error) {
     if (hasCode(error, "ENOENT", "ENOTDIR")) return undefined;
     throw error;

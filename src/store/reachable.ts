@@ -5,9 +5,9 @@ import { AtomfsError } from "../core/errors.ts";
 import type { Inode } from "../core/tree.ts";
 import { objectsOf } from "../formats/erofs/reader.ts";
 import { readFileBounded } from "../sys/files.ts";
+import { MOLECULE_MAX_BYTES } from "./molecule-file.ts";
 import type { Store } from "./store.ts";
 
-export const MOLECULE_MAX_BYTES: number = 1 << 30;
 const PLAN_MAX_BYTES = 256 * 1024 * 1024;
 
 /** Everything in the store that something needs. */

@@ -13,8 +13,9 @@ import {
 import { ROOT } from "../core/bytestring.ts";
 import { DEFAULT_ROOT } from "../core/tree.ts";
 import type { Atom } from "../formats/atom/atom.ts";
+import { parseCurrent } from "./current.ts";
 import { appendRecord, nextRecord, readJournal } from "./journal.ts";
-import { parseCurrent, Store } from "./store.ts";
+import { Store } from "./store.ts";
 
 const A = digestOf("a");
 
@@ -160,7 +161,7 @@ describe("current/", () => {
     addImage();
     const text = temporary.read("current", A);
     expect(text).toBe(`${moleculeOf("1")} 1 0\n`);
-    expect(parseCurrent(text)).toBe(moleculeOf("1"));
+    expect(parseCurrent(text).molecule).toBe(moleculeOf("1"));
   });
 
   /** What a crash right after the journal's rename leaves. */

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { parseVerityDigest, type Sha256, type VerityDigest } from "../core/digest.ts";
+import type { Sha256, VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
 import { verityDigest } from "../core/verity.ts";
 import type { Atom } from "../formats/atom/atom.ts";
@@ -9,15 +9,16 @@ import { decodeAtom, encodeAtom } from "../formats/atom/codec.ts";
 import { readFileBounded, writeAtomic } from "../sys/files.ts";
 import { lockFile } from "../sys/lock.ts";
 import { Catalog, type IndexedPackage } from "./catalog.ts";
+import { currentText } from "./current.ts";
 import { appendRecord, nextRecord, readJournal } from "./journal.ts";
 import { type StoreLayout, storeLayout } from "./layout.ts";
 import { checkMeta, createStore } from "./meta.ts";
+import { MOLECULE_MAX_BYTES } from "./molecule-file.ts";
 import { ObjectStaging } from "./objects.ts";
-import type { Generation, ImageRecord, Operation } from "./records.ts";
+import type { ImageRecord, Operation } from "./records.ts";
 import { applyRecord, currentGeneration, replay, type State } from "./state.ts";
 
 const ATOM_MAX_BYTES = 512 * 1024 * 1024;
-const MOLECULE_MAX_BYTES = 1024 * 1024 * 1024;
 
 /** Implements docs/formats/store.md. Reading needs no lock; every change is one `transact`. */
 export class Store implements Disposable {
@@ -233,22 +234,12 @@ export class Store implements Disposable {
   }
 }
 
-/** `<molecule digest> <generation number> <number of fixes>`: all that a runtime reads at a container's start. */
-function currentText(generation: Generation): string {
-  return `${generation.molecule} ${generation.number} ${generation.fixes.length}\n`;
-}
-
 function readCurrent(layout: StoreLayout, config: Sha256): string | undefined {
   try {
     return readFileSync(layout.currentOf(config), "utf8");
   } catch {
     return undefined;
   }
-}
-
-/** Parses what a `current/` file says of the molecule. */
-export function parseCurrent(text: string): VerityDigest {
-  return parseVerityDigest(text.slice(0, 64));
 }
 
 /** @throws AtomfsError "bad-data" if it is missing */
