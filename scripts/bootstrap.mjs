@@ -37,6 +37,7 @@ const PACKAGES = [
   // What only tests compare with or make their input with.
   ["lxc", "test", "lxc-start, which crio-lxc starts containers with"],
   ["busybox-static", "test", "the programs in the containers of crio-lxc's tests"],
+  ["strace", "test", "kills crio-lxc at a given system call"],
   ["python3", "test", "makes system calls under a compiled seccomp filter"],
   ["procps", "test", "ps, to see what tests left running"],
   ["gcc", "test", "makes the player, and ELF files to check"],
