@@ -1,7 +1,6 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { hasCode } from "../sys/ffi.ts";
 import type { CurrentValues } from "./cgroup-target.ts";
+import { readIfThere } from "./read-if-there.ts";
 
 /** What runc's `events --stats` says, as far as the control groups say it. Times in nanoseconds, sizes in bytes. */
 export type Statistics = {
@@ -112,14 +111,5 @@ class Files {
       fallback ??= text;
     }
     return fallback;
-  }
-}
-
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, "latin1");
-  } catch (error) {
-    if (hasCode(error, "ENOENT", "ENODEV", "ENOTDIR")) return undefined;
-    throw error;
   }
 }

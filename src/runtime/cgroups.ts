@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { AtomfsError } from "../core/errors.ts";
 import { hasCode } from "../sys/ffi.ts";
 import { openPidfd, signalProcess } from "../sys/pid.ts";
 import type { CgroupWrite } from "./cgroup-target.ts";
+import { readIfThere } from "./read-if-there.ts";
 
 /**
  * Control groups as directories: a container is in one directory of each hierarchy, v1 or v2. What is decided elsewhere
@@ -253,14 +254,4 @@ export function thawCgroups(directories: readonly string[]): void {
 
 function noFreezer(): AtomfsError {
   return new AtomfsError("unsupported", "The container is in no control group that can be frozen");
-}
-
-function readIfThere(file: string): string | undefined {
-  try {
-    return readFileSync(file, "latin1");
-  } catch (error) {
-    // ENODEV: the group was removed after the file was opened. EOPNOTSUPP: a threaded group.
-    if (hasCode(error, "ENOENT", "ENODEV", "EOPNOTSUPP", "ENOTDIR")) return undefined;
-    throw error;
-  }
 }

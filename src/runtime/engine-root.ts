@@ -1,9 +1,8 @@
 import { basename, dirname, join } from "node:path";
 import { parseSha256, type Sha256 } from "../core/digest.ts";
 import { parseContainerEntries } from "../formats/containers-storage/records.ts";
-import { hasCode } from "../sys/ffi.ts";
-import { readFileBounded } from "../sys/files.ts";
 import { findMount, type Mount, readMountinfo, superOption } from "../sys/mountinfo.ts";
+import { readIfThere } from "./read-if-there.ts";
 
 const MAX_INDEX = 64 << 20;
 
@@ -46,7 +45,7 @@ function containerOf(
   layer: string,
 ): ReturnType<typeof parseContainerEntries>[number] | undefined {
   for (const name of ["containers.json", "volatile-containers.json"]) {
-    const text = readIfThere(join(graphRoot, "overlay-containers", name));
+    const text = readIfThere(join(graphRoot, "overlay-containers", name), MAX_INDEX);
     const found =
       text === undefined ? undefined : parseContainerEntries(text).find((each) => each.layer === layer);
     if (found !== undefined) return found;
@@ -56,18 +55,9 @@ function containerOf(
 
 /** `LAYER/lower`: "l/LINK:l/LINK...", top first. With many layers the mount's own option is relative, so this is read. */
 function readLowers(overlay: string, layer: string): string[] | undefined {
-  const text = readIfThere(join(overlay, layer, "lower"));
+  const text = readIfThere(join(overlay, layer, "lower"), MAX_INDEX);
   return text
     ?.trim()
     .split(":")
     .map((link) => (link.startsWith("/") ? link : join(overlay, link)));
-}
-
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileBounded(path, MAX_INDEX).toString("utf8");
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
-    throw error;
-  }
 }

@@ -1,9 +1,9 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { RLIMITS } from "../formats/oci/runtime-config/types.ts";
-import { hasCode } from "../sys/ffi.ts";
 import { type Mount, readMountinfo } from "../sys/mountinfo.ts";
 import type { CgroupFacts, CgroupHierarchy, HostFacts } from "./host-facts.ts";
+import { readIfThere } from "./read-if-there.ts";
 
 /** Lasts as long as the boot; asking lxc-start itself costs more than a whole `state`. */
 const LXC_VERSION_CACHE = "/run/crio-lxc-version.json";
@@ -118,14 +118,5 @@ function parseCache(text: string, key: string): Version | undefined {
     return found === key && Number.isInteger(major) && Number.isInteger(minor) ? { major, minor } : undefined;
   } catch {
     return undefined;
-  }
-}
-
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, "latin1");
-  } catch (error) {
-    if (hasCode(error, "ENOENT", "ENOTDIR", "EACCES", "EINVAL")) return undefined;
-    throw error;
   }
 }

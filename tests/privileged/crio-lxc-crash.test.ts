@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openPidfd, readStat, waitChild, waitEnded } from "../../src/sys/pid.ts";
-import { ContainerLab, reapOrphans } from "../support/container-lab.ts";
+import { ContainerLab } from "../support/container-lab.ts";
 
 /** The runtime is killed at exact points of its work: strace(1) sends SIGKILL as it enters its n-th system call. */
 
@@ -195,6 +195,6 @@ test("a process that got init's number later is spared by every verb", async () 
   if (pidfd === undefined) throw new Error("the bystander has gone");
   expect(waitEnded(pidfd, 0)).toBe(false);
   bystander.kill(9);
-  reapOrphans();
+  await bystander.exited;
   expect(lab.traces(id)).toEqual([]);
 });

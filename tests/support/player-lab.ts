@@ -5,6 +5,7 @@ import type { Action, LaunchProgram, Operation } from "../../src/runtime/operati
 import { encodeProgram } from "../../src/runtime/program-codec.ts";
 import { run } from "../../src/sys/process.ts";
 import { debianRootfs } from "./debian-rootfs.ts";
+import { START, shell } from "./player-actions.ts";
 
 /** The id that is 0 in the harness's user namespace. */
 const FIRST_ID = 100_000;
@@ -20,18 +21,25 @@ export type Played = {
 /** Builds the player and runs programs in new namespaces on a Debian root. */
 export class PlayerLab {
   readonly directory: string = mkdtempSync(join(tmpdir(), "atomfs-player-"));
-  readonly player: string = join(this.directory, "player");
-  readonly #harness = join(this.directory, "harness");
-  #lower = "";
+  readonly player: string;
+  readonly #harness: string;
+  readonly #lower: string;
   #roots = 0;
 
-  async prepare(build: "release" | "sanitized"): Promise<void> {
+  private constructor({ player, harness }: Programs, lower: string) {
     // Root of a user namespace has to find the overlay's directories.
     chmodSync(this.directory, 0o755);
-    const source = join(REPOSITORY, "tests/support/player-harness.c");
-    await run([join(REPOSITORY, "native/build.sh"), this.player, build]);
-    await run(["gcc", "-std=c11", "-Wall", "-Wextra", "-O1", source, "-o", this.#harness]);
-    this.#lower = await debianRootfs();
+    this.player = player;
+    this.#harness = harness;
+    this.#lower = lower;
+  }
+
+  /** PLAYER_BUILD=sanitized: of a build that ends at the first wrong access or undefined behaviour. */
+  static async open(): Promise<PlayerLab> {
+    const kind = process.env["PLAYER_BUILD"] === "sanitized" ? "sanitized" : "release";
+    const programs = built.get(kind) ?? build(kind);
+    built.set(kind, programs);
+    return new PlayerLab(await programs, await debianRootfs());
   }
 
   [Symbol.dispose](): void {
@@ -72,6 +80,35 @@ export class PlayerLab {
     ]);
     return { events: stdout.trimEnd().split("\n"), output };
   }
+
+  /** What a shell script prints after these operations. @throws Error unless everything succeeds */
+  async shown(
+    before: readonly (Action | Operation)[],
+    script: string,
+    options: readonly string[] = [],
+    upper?: string,
+  ): Promise<string> {
+    const { events, output } = await this.play(programOf(...before, START, shell(script)), options, upper);
+    if (events.join() !== "ready,control closed,start closed,exit 0") {
+      throw new Error(`The player said ${events.join(", ")} and its process ${output}`);
+    }
+    return output.trimEnd();
+  }
+}
+
+type Programs = { readonly player: string; readonly harness: string };
+
+/** Of this process: several labs share them. */
+const built = new Map<string, Promise<Programs>>();
+
+async function build(kind: "release" | "sanitized"): Promise<Programs> {
+  const directory = mkdtempSync(join(tmpdir(), "atomfs-player-build-"));
+  process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+  const [player, harness] = [join(directory, "player"), join(directory, "harness")];
+  const source = join(REPOSITORY, "tests/support/player-harness.c");
+  await run([join(REPOSITORY, "native/build.sh"), player, kind]);
+  await run(["gcc", "-std=c11", "-Wall", "-Wextra", "-O1", source, "-o", harness]);
+  return { player, harness };
 }
 
 export function programOf(...actions: readonly (Action | Operation)[]): LaunchProgram {
