@@ -4,6 +4,7 @@ import { registerContainers } from "./containers.ts";
 import { type Context, type GlobalOptions, makeContext } from "./context.ts";
 import { describeFailure } from "./failure.ts";
 import { registerFix } from "./fix.ts";
+import { registerGc } from "./gc.ts";
 import { registerImages } from "./images.ts";
 import { registerImport } from "./import.ts";
 import { registerMaintenance } from "./maintenance.ts";
@@ -46,6 +47,7 @@ function buildProgram(wantsJson: boolean): Command {
     registerFix,
     registerContainers,
     registerMaintenance,
+    registerGc,
   ]) {
     register(program, context);
   }

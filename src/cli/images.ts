@@ -1,13 +1,22 @@
 import type { Command } from "commander";
+import { removeImages } from "../engines/drop-images.ts";
 import { currentGeneration, findImage, namesOf } from "../store/state.ts";
 import { type Context, openStore } from "./context.ts";
 import { shortId, table } from "./output.ts";
 
 export function registerImages(program: Command, context: () => Context): void {
-  program
+  const images = program
     .command("images")
     .description("list the images of the store and their current molecules")
     .action(() => runImages(context()));
+  images
+    .command("remove")
+    .description("take images, or some of their names, out of the store; gc then removes their files")
+    .argument(
+      "<image...>",
+      "a name: only the name goes, with the last one the image; 12 digits or more of its id: all",
+    )
+    .action((references: string[]) => runRemove(context(), references));
   program
     .command("inspect")
     .description("show an image's packages, fixes and generations")
@@ -43,6 +52,19 @@ function runImages(context: Context): void {
         image.fixes.join(",") || "-",
       ]),
     ),
+  );
+}
+
+function runRemove(context: Context, references: readonly string[]): void {
+  using store = openStore(context);
+  const removed = removeImages(store, references, { command: context.commandLine, now: new Date() });
+  context.output.answer(removed, (all) =>
+    all
+      .flatMap(({ config, names, isGone }) => [
+        ...names.map((name) => `${name}  ${isGone ? "removed" : "name removed"}`),
+        ...(isGone ? [`${shortId(config)}  is no longer in the store`] : []),
+      ])
+      .join("\n"),
   );
 }
 

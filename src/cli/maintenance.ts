@@ -1,11 +1,10 @@
 import type { Command } from "commander";
 import { EXIT_CODES } from "../core/errors.ts";
 import { deployImages } from "../engines/podman/deploy.ts";
-import { moleculesInUse, mountedMolecules, unmountMolecule } from "../mounts/molecule-mounts.ts";
+import { mountedMolecules, unmountMolecule } from "../mounts/molecule-mounts.ts";
 import { checkStore, rebuildCatalog } from "../store/fsck.ts";
-import { collectGarbage } from "../store/gc.ts";
 import { type Context, openStore } from "./context.ts";
-import { bytesText, shortId } from "./output.ts";
+import { shortId } from "./output.ts";
 
 export function registerMaintenance(program: Command, context: () => Context): void {
   program
@@ -22,11 +21,6 @@ export function registerMaintenance(program: Command, context: () => Context): v
     .option("--quick", "do not read the objects")
     .option("--rebuild-catalog", "make the catalog again from the files")
     .action((options: { quick?: boolean; rebuildCatalog?: boolean }) => runFsck(context(), options));
-  program
-    .command("gc")
-    .description("remove what no image, generation, fix, plan or mount needs")
-    .option("--dry-run", "only say what would be removed")
-    .action((options: { dryRun?: boolean }) => runGc(context(), options.dryRun === true));
 }
 
 function runDeploy(context: Context): void {
@@ -64,17 +58,6 @@ async function runFsck(
       ...(report.repaired > 0 ? [`${report.repaired} file(s) in current/ repaired`] : []),
       ...report.problems,
       report.problems.length === 0 ? "clean" : `${report.problems.length} problem(s)`,
-    ].join("\n"),
-  );
-}
-
-function runGc(context: Context, dryRun: boolean): void {
-  using store = openStore(context);
-  const garbage = collectGarbage(store, moleculesInUse(store.layout), { dryRun });
-  context.output.answer(garbage, ({ paths, bytes }) =>
-    [
-      ...(dryRun ? paths : []),
-      `${paths.length} file(s), ${bytesText(bytes)}${dryRun ? " would be" : ""} removed`,
     ].join("\n"),
   );
 }

@@ -3,6 +3,7 @@ import { AtomfsError } from "../core/errors.ts";
 import type { ContainersStorage, StoredImage } from "../sources/containers-storage.ts";
 import { openStoredLayer } from "../sources/stored-layer.ts";
 import { AdoptingSink, ChunkOrigins } from "../store/adopt.ts";
+import { noteEngineImage } from "../store/engine-images.ts";
 import type { Store } from "../store/store.ts";
 import { type Imported, type ImportOptions, importLayers } from "./import-image.ts";
 
@@ -30,7 +31,11 @@ export async function importFromContainersStorage(
   const sink = new AdoptingSink(staging, origins);
   const names = options.names ?? image.names;
   const source = `containers-storage:${names[0] ?? image.configDigest}`;
-  return await importLayers(store, { ...opened, layers }, { staging, sink }, { ...options, names, source });
+  const how = { ...options, names, source };
+  const imported = await importLayers(store, { ...opened, layers }, { staging, sink }, how);
+  using _lock = store.lock();
+  noteEngineImage(store.layout, imported.image.config, storage.graphRoot);
+  return imported;
 }
 
 export type StorageImports = {

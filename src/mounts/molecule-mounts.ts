@@ -160,14 +160,22 @@ function writeLease(layout: StoreLayout, molecule: VerityDigest, target: string)
   });
 }
 
-/** Molecules that a lease or a mount in any process's mount namespace needs. */
-export function moleculesInUse(layout: StoreLayout): Set<VerityDigest> {
+/**
+ * Molecules that a lease or a mount in any process's mount namespace needs.
+ * @param withdrawn count as unmounted from their mount points, to foretell what will be in use
+ */
+export function moleculesInUse(
+  layout: StoreLayout,
+  withdrawn: ReadonlySet<VerityDigest> = new Set(),
+): Set<VerityDigest> {
   const folder = join(runDirectoryOf(layout.root), "leases");
-  const used = new Set<VerityDigest>(existsSync(folder) ? (readdirSync(folder) as VerityDigest[]) : []);
+  const leases = existsSync(folder) ? (readdirSync(folder) as VerityDigest[]) : [];
+  const used = new Set<VerityDigest>(leases.filter((molecule) => !withdrawn.has(molecule)));
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
     for (const mount of mountsOf(Number(pid))) {
       const molecule = moleculeOfMount(mount);
-      if (molecule !== undefined) used.add(molecule);
+      if (molecule === undefined) continue;
+      if (!withdrawn.has(molecule) || mount.target !== mountPointOf(layout, molecule)) used.add(molecule);
     }
   }
   return used;

@@ -67,6 +67,8 @@ export type ContainersStorage = {
   findImage(nameOrId: string): StoredImage;
   /** The image of a container of the engine; undefined for one that is unknown or was made without an image. */
   imageOfContainer(id: string): StoredImage | undefined;
+  /** Ids of the images of all containers, stopped ones too; also of images that have no record any more. */
+  imagesOfContainers(): ReadonlySet<Sha256>;
   /** @throws AtomfsError "bad-data", "untrusted" or "unsupported" for an image that cannot be read */
   openImage(image: StoredImage): OpenedImage;
 };
@@ -128,10 +130,15 @@ export function openContainersStorage(conf: StorageConf = readStorageConf()): Co
     images: all,
     findImage: (nameOrId) => chooseImage(all, nameOrId),
     imageOfContainer: (id) => {
-      const text = readIndex(join(graphRoot, "overlay-containers", "containers.json"));
-      const found = parseContainerEntries(text).find((entry: ContainerEntry) => entry.id === id);
+      const found = readContainers(graphRoot, conf.runRoot).find((entry) => entry.id === id);
       return found?.image === undefined ? undefined : images.get(found.image);
     },
+    imagesOfContainers: () =>
+      new Set(
+        readContainers(graphRoot, conf.runRoot).flatMap(({ image }) =>
+          image === undefined ? [] : [parseSha256(image)],
+        ),
+      ),
     openImage: (image) => openImage(stores, image),
   };
 }
@@ -141,6 +148,15 @@ function readStore(root: string): Store {
   const images = parseImageEntries(readIndex(join(root, "overlay-images", "images.json")));
   const layers = parseLayerEntries(readIndex(join(root, "overlay-layers", "layers.json")));
   return { root, images, layers: new Map(layers.map((layer) => [layer.id, layer])) };
+}
+
+/** Containers that need not outlive a reboot have an index of their own; with a transient store it is below the run root. */
+function readContainers(graphRoot: string, runRoot: string): ContainerEntry[] {
+  return [
+    join(graphRoot, "overlay-containers", "containers.json"),
+    join(graphRoot, "overlay-containers", "volatile-containers.json"),
+    join(runRoot, "overlay-containers", "volatile-containers.json"),
+  ].flatMap((path) => parseContainerEntries(readIndex(path)));
 }
 
 function readIndex(path: string): string {

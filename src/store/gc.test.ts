@@ -1,5 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { chmodSync, linkSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
 import {
   type FilledImages,
   fillStore,
@@ -142,6 +151,56 @@ describe("gc", () => {
       "trees/.aaaa.XyZ",
     ]);
     expect(temporary.list("cache/apt/debs")).toEqual([".hidden", "ab.deb"]);
+  });
+
+  describe("the cache", () => {
+    const DAY = 86_400_000;
+    const now = Date.now();
+    const limits = { now, maxAgeMs: 30 * DAY, maxBytes: 2500 };
+    const put = (name: string, days: number): void => {
+      const path = temporary.path("cache/apt", name);
+      mkdirSync(join(path, ".."), { recursive: true });
+      writeFileSync(path, Buffer.alloc(1000));
+      utimesSync(path, new Date(now - days * DAY), new Date(now - days * DAY));
+    };
+
+    test("what is old goes, then the oldest of what is too much", () => {
+      for (const [name, days] of [
+        ["debs/old", 31],
+        ["debs/a", 4],
+        ["indexes/b", 3],
+        ["debs/c", 2],
+      ] as const)
+        put(name, days);
+      const garbage = collectGarbage(temporary.store, new Set(), { dryRun: false, cache: limits });
+      expect(names(garbage)).toEqual(["cache/apt/debs/a", "cache/apt/debs/old"]);
+      expect(garbage.bytes).toBe(2000);
+      expect(temporary.list("cache/apt/debs")).toEqual(["c"]);
+    });
+
+    test("what archives said last stays however old it is, and is no part of the size", () => {
+      put("releases/x", 900);
+      put("debs/a", 1);
+      put("debs/b", 2);
+      const garbage = collectGarbage(temporary.store, new Set(), { dryRun: false, cache: limits });
+      expect(garbage.paths).toEqual([]);
+    });
+
+    test("without limits it stays", () => {
+      put("debs/old", 900);
+      expect(collect().paths).toEqual([]);
+    });
+  });
+
+  test("a dry run without an image says what a run after its removal removes", () => {
+    const said = collectGarbage(temporary.store, new Set(), {
+      dryRun: true,
+      without: new Set([images.web.config]),
+    });
+    temporary.transact({ op: "image-removed", config: images.web.config });
+    expect(collect()).toEqual(said);
+    expect(names(said)).toContain(`molecules/${images.fixedWeb}.erofs`);
+    expect(names(said)).not.toContain(`atoms/${images.fixAtom}`);
   });
 
   test("what is outside is never followed", () => {

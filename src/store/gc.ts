@@ -1,37 +1,59 @@
 import { lstatSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import type { VerityDigest } from "../core/digest.ts";
+import type { Sha256, VerityDigest } from "../core/digest.ts";
 import { LOCK_TIMEOUT_MS, lockFile } from "../sys/lock.ts";
 import { objectName } from "./layout.ts";
-import { findReachable, type Reachable, validPlans } from "./reachable.ts";
+import { findReachable, type Reachable } from "./reachable.ts";
+import { type CacheLimits, findStaleCache } from "./stale-cache.ts";
 import type { Store } from "./store.ts";
 
 export type Garbage = { readonly paths: readonly string[]; readonly bytes: number };
+
+export type GarbageOptions = {
+  readonly dryRun: boolean;
+  /** How long to wait for others. */
+  readonly timeoutMs?: number;
+  /** Only with `dryRun`: images that count as removed. */
+  readonly without?: ReadonlySet<Sha256>;
+  /** Without it, whole files in `cache/` stay. */
+  readonly cache?: CacheLimits;
+};
 
 /**
  * Removes what nothing needs: no name, generation, fix or plan in the journal, no lease and no live mount.
  * Waits until nobody adds to the store. With `dryRun` it only says what it would remove.
  * @param inUse molecules that leases and mounts need
- * @param options.timeoutMs how long to wait for others
  * @throws AtomfsError "stale" if others do not end, "bad-data" if it can't be known what is needed; then nothing is
  * removed
  */
 export function collectGarbage(
   store: Store,
   inUse: ReadonlySet<VerityDigest>,
-  options: { readonly dryRun: boolean; readonly timeoutMs?: number },
+  options: GarbageOptions,
 ): Garbage {
   const { timeoutMs = LOCK_TIMEOUT_MS } = options;
   using _adders = lockFile(store.layout.gcLock, "exclusive", { wait: true, timeoutMs });
   using _lock = store.lock();
-  const reachable = findReachable(store, inUse);
-  const paths = findGarbage(store, reachable);
-  const bytes = paths.reduce((sum, path) => sum + sizeOf(path), 0);
+  const reachable = findReachable(store, inUse, options.dryRun ? options.without : undefined);
+  const stale = options.cache === undefined ? [] : findStaleCache(store.layout.cache, options.cache);
+  const garbage = measureGarbage([...new Set([...findGarbage(store, reachable), ...stale])]);
   if (!options.dryRun) {
-    for (const path of paths) rmSync(path, { recursive: true, force: true });
+    for (const path of garbage.paths) rmSync(path, { recursive: true, force: true });
     pruneCatalog(store, reachable);
   }
-  return { paths, bytes };
+  return garbage;
+}
+
+function measureGarbage(paths: readonly string[]): Garbage {
+  return { paths, bytes: paths.reduce((sum, path) => sum + sizeOf(path), 0) };
+}
+
+/**
+ * What nothing needs right now, without waiting for anybody: what another command adds meanwhile may be among it.
+ * @throws AtomfsError "bad-data" if it can't be known what is needed
+ */
+export function estimateGarbage(store: Store, reachable: Reachable): Garbage {
+  return measureGarbage(findGarbage(store, reachable));
 }
 
 /** After the files: on a full disk the catalog can't be opened before. Its rows of no image do no harm. */
@@ -59,8 +81,7 @@ function findGarbage(store: Store, reachable: Reachable): string[] {
   sweep(layout.trees, has(reachable.molecules, /$/));
   sweep(layout.atoms, has(reachable.atoms, /$/));
   sweep(layout.images, has(reachable.images, /\.(config|manifest)$/));
-  const plans = validPlans(store);
-  sweep(layout.plans, (name) => plans.has(name));
+  sweep(layout.plans, has(reachable.plans, /$/));
   // Nobody adds now, so whatever is half-written was left by a crash.
   sweep(layout.tmp, () => false);
   for (const directory of [layout.cache, layout.imageStore]) garbage.push(...abandonedIn(directory));

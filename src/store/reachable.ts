@@ -16,6 +16,8 @@ export type Reachable = {
   readonly atoms: ReadonlySet<Sha256>;
   readonly molecules: ReadonlySet<VerityDigest>;
   readonly objects: ReadonlySet<VerityDigest>;
+  /** Names of files. */
+  readonly plans: ReadonlySet<string>;
 };
 
 /** What of a fix plan's file says which parts of the store it needs. */
@@ -26,7 +28,7 @@ type PlanNeeds = {
 };
 
 /** Plans that could still be applied, those made at the journal's newest record, by file name. */
-export function validPlans(store: Store): Map<string, PlanNeeds> {
+function validPlans(store: Store): Map<string, PlanNeeds> {
   const valid = new Map<string, PlanNeeds>();
   for (const name of readdirSync(store.layout.plans)) {
     const plan = readPlan(join(store.layout.plans, name));
@@ -50,24 +52,42 @@ function readPlan(path: string): PlanNeeds | undefined {
   }
 }
 
-/** Molecules and atoms that the journal or a plan that could still be applied names. */
-export function namedThings(store: Store): Pick<Reachable, "images" | "atoms" | "molecules"> {
+const NONE: ReadonlySet<Sha256> = new Set();
+
+/**
+ * Molecules and atoms that the journal or a plan that could still be applied names.
+ * @param without images that count as removed; then no plan could be applied any more
+ */
+export function namedThings(store: Store, without: ReadonlySet<Sha256> = NONE): Omit<Reachable, "objects"> {
   const { state } = store;
-  const plans = [...validPlans(store).values()];
-  const atoms = new Set<Sha256>([...state.images.values()].flatMap((image) => image.atoms));
+  const valid = without.size > 0 ? new Map<string, PlanNeeds>() : validPlans(store);
+  const plans = [...valid.values()];
+  const images = [...state.images.values()].filter((image) => !without.has(image.config));
+  const atoms = new Set<Sha256>(images.flatMap((image) => image.atoms));
   for (const rule of [...state.fixes.values(), ...plans.flatMap((plan) => plan.rules)]) {
     for (const replacement of rule.replacements) atoms.add(replacement.atom);
   }
-  const molecules = new Set<VerityDigest>(
-    [...state.generations.values()].flat().map((each) => each.molecule),
-  );
+  const generations = images.flatMap((image) => state.generations.get(image.config) ?? []);
+  const molecules = new Set<VerityDigest>(generations.map((each) => each.molecule));
   for (const plan of plans) for (const image of plan.images) molecules.add(image.molecule);
-  return { images: new Set(state.images.keys()), atoms, molecules };
+  return {
+    images: new Set(images.map((image) => image.config)),
+    atoms,
+    molecules,
+    plans: new Set(valid.keys()),
+  };
 }
 
-/** @param inUse molecules that a lease or a live mount needs, on top of what the journal names */
-export function findReachable(store: Store, inUse: ReadonlySet<VerityDigest>): Reachable {
-  const named = namedThings(store);
+/**
+ * @param inUse molecules that a lease or a live mount needs, on top of what the journal names
+ * @param without images that count as removed
+ */
+export function findReachable(
+  store: Store,
+  inUse: ReadonlySet<VerityDigest>,
+  without: ReadonlySet<Sha256> = NONE,
+): Reachable {
+  const named = namedThings(store, without);
   const molecules = new Set([...named.molecules, ...[...inUse].filter((each) => store.hasMolecule(each))]);
   const objects = new Set<VerityDigest>();
   const note = (inode: Inode): void => {
@@ -81,5 +101,5 @@ export function findReachable(store: Store, inUse: ReadonlySet<VerityDigest>): R
     for (const digest of objectsOf(readFileBounded(store.layout.molecule(molecule), MOLECULE_MAX_BYTES)))
       objects.add(digest);
   }
-  return { images: named.images, atoms: named.atoms, molecules, objects };
+  return { ...named, molecules, objects };
 }

@@ -142,7 +142,9 @@ export function storedMolecule(
  * @throws AtomfsError "not-found", also for a prefix that several images share
  */
 export function findImage(state: State, reference: string): ImageRecord {
-  const config = byName(state, reference) ?? matchId(state, reference.replace(/^sha256:/, ""));
+  const name = findName(state, reference);
+  const config =
+    name !== undefined ? state.names.get(name) : matchId(state, reference.replace(/^sha256:/, ""));
   const image = config === undefined ? undefined : state.images.get(config);
   if (image === undefined) {
     throw new AtomfsError("not-found", `No image "${reference}" in the store`, {
@@ -152,9 +154,11 @@ export function findImage(state: State, reference: string): ImageRecord {
   return image;
 }
 
-function byName(state: State, reference: string): Sha256 | undefined {
+/** The full name that a reference is; undefined if it is an id, or no image has it. */
+export function findName(state: State, reference: string): string | undefined {
   try {
-    return state.names.get(normalizeImageName(reference));
+    const name = normalizeImageName(reference);
+    return state.names.has(name) ? name : undefined;
   } catch (error) {
     if (error instanceof AtomfsError) return undefined;
     throw error;

@@ -9,10 +9,17 @@ import {
   sweepAbandonedLayers,
   unmountMolecule,
 } from "../../mounts/molecule-mounts.ts";
-import { namesOf } from "../../store/state.ts";
+import { currentGeneration, namesOf } from "../../store/state.ts";
 import type { Store } from "../../store/store.ts";
 import type { PublishedImage } from "./image-records.ts";
-import { diffTarget, publishedImages, publishImage, setDiffTarget, setImageNames } from "./image-store.ts";
+import {
+  diffTarget,
+  publishedImages,
+  publishImage,
+  setDiffTarget,
+  setImageNames,
+  unpublishImage,
+} from "./image-store.ts";
 
 export type Deployed = { readonly config: Sha256; readonly target: string; readonly isNew: boolean };
 
@@ -27,6 +34,7 @@ export function deployImages(store: Store): Deployed[] {
   using _lock = store.lock();
   const { layout, state } = store;
   sweepAbandonedLayers(layout, new Date());
+  unpublishRemoved(store);
   const published = new Map(publishedImages(layout.imageStore).map((image) => [image.config, image]));
   const deployed: Deployed[] = [];
   const failures: { readonly name: string; readonly error: AtomfsError }[] = [];
@@ -47,6 +55,34 @@ export function deployImages(store: Store): Deployed[] {
     if (!wanted.has(molecule)) unmountMolecule(layout, molecule);
   if (failures.length > 0) throw notDeployed(failures, deployed.length);
   return deployed;
+}
+
+/**
+ * Takes images and names that the journal no longer has out of what engines see, and the mounts that no image needs away. Nothing is mounted:
+ * safe also where the image store is not in use.
+ */
+export function withdrawRemovedImages(store: Store): void {
+  using _lock = store.lock();
+  const { layout, state } = store;
+  unpublishRemoved(store);
+  for (const image of publishedImages(layout.imageStore))
+    setNames(layout.imageStore, image, namesOf(state, image.config));
+  const current = new Set(
+    [...state.images.keys()].map((config) => currentGeneration(state, config)?.molecule),
+  );
+  for (const molecule of mountedMolecules(layout))
+    if (!current.has(molecule)) unmountMolecule(layout, molecule);
+}
+
+/** Whoever removed the image from the journal has made sure that no container is made of it. */
+function unpublishRemoved(store: Store): void {
+  const { layout, state } = store;
+  for (const { config } of publishedImages(layout.imageStore))
+    if (!state.images.has(config)) unpublishImage(layout.imageStore, config);
+}
+
+function setNames(imageStore: string, { config, names }: PublishedImage, wanted: readonly string[]): void {
+  if ([...names].sort().join() !== wanted.join()) setImageNames(imageStore, config, wanted);
 }
 
 function notDeployed(
@@ -70,7 +106,7 @@ function deployImage(store: Store, config: Sha256, known: PublishedImage | undef
   if (known === undefined) publish(store, config, names, target, moleculeTreeSize(layout, molecule));
   else {
     if (diffTarget(layout.imageStore, config) !== target) setDiffTarget(layout.imageStore, config, target);
-    if ([...known.names].sort().join() !== names.join()) setImageNames(layout.imageStore, config, names);
+    setNames(layout.imageStore, known, names);
   }
   return { config, target, isNew };
 }

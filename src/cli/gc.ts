@@ -1,0 +1,82 @@
+import type { Command } from "commander";
+import type { Sha256, VerityDigest } from "../core/digest.ts";
+import { dropReleasedImages } from "../engines/drop-images.ts";
+import { moleculesInUse, mountedMolecules } from "../mounts/molecule-mounts.ts";
+import { collectGarbage } from "../store/gc.ts";
+import { currentGeneration, namesOf, type State } from "../store/state.ts";
+import type { Store } from "../store/store.ts";
+import { type Context, openStore } from "./context.ts";
+import { bytesText, shortId } from "./output.ts";
+import { parseByteCount, parseDuration } from "./quantities.ts";
+
+type Options = {
+  readonly dryRun?: boolean;
+  readonly grace: number;
+  readonly cacheAge: number;
+  readonly cacheSize: number;
+};
+
+const DAY_MS = 86_400_000;
+
+export function registerGc(program: Command, context: () => Context): void {
+  program
+    .command("gc")
+    .description("remove what no image, engine, generation, fix, plan or mount needs")
+    .option("--dry-run", "only say what would be removed")
+    .option(
+      "--grace <time>",
+      "keep images that no engine holds any more so long (24h)",
+      parseDuration,
+      DAY_MS,
+    )
+    .option("--cache-age <time>", "remove older packages and indexes (30d)", parseDuration, 30 * DAY_MS)
+    .option("--cache-size <size>", "of the others, keep so much, the newest (1GB)", parseByteCount, 1e9)
+    .action((options: Options) => runGc(context(), options));
+}
+
+function runGc(context: Context, options: Options): void {
+  using store = openStore(context);
+  const dryRun = options.dryRun === true;
+  const now = new Date();
+  const { command, graceMs } = { command: context.commandLine, graceMs: options.grace };
+  const before = store.state;
+  const { expired, waiting } = dropReleasedImages(store, { command, now, graceMs, dryRun });
+  const without = new Set(expired);
+  const cache = { now: now.getTime(), maxAgeMs: options.cacheAge, maxBytes: options.cacheSize };
+  const inUse = moleculesInUse(store.layout, dryRun ? mountedInVain(store, without) : undefined);
+  const { paths, bytes } = collectGarbage(store, inUse, { dryRun, without, cache });
+  const answer = {
+    images: expired.map((config) => ({ config, names: namesOf(before, config) })),
+    waiting: waiting.map(({ config, absentSince }) => ({
+      config,
+      names: namesOf(before, config),
+      absentSince: new Date(absentSince).toISOString(),
+    })),
+    paths,
+    bytes,
+  };
+  const would = dryRun ? " would be" : "";
+  context.output.answer(answer, () =>
+    [
+      ...expired.map((config) => `image ${shownAs(before, config)}${would} removed: no engine holds it`),
+      ...answer.waiting.map(
+        ({ config, absentSince }) =>
+          `image ${shownAs(before, config)} waits: no engine holds it since ${absentSince}`,
+      ),
+      ...(dryRun ? paths : []),
+      `${paths.length} file(s), ${bytesText(bytes)}${would} removed`,
+    ].join("\n"),
+  );
+}
+
+/** Molecules whose mounts go with these images. */
+function mountedInVain(store: Store, without: ReadonlySet<Sha256>): Set<VerityDigest> {
+  const { layout, state } = store;
+  const kept = [...state.images.keys()].filter((config) => !without.has(config));
+  const needed = new Set(kept.map((config) => currentGeneration(state, config)?.molecule));
+  return new Set(without.size === 0 ? [] : mountedMolecules(layout).filter((each) => !needed.has(each)));
+}
+
+function shownAs(state: State, config: Sha256): string {
+  return namesOf(state, config)[0] ?? shortId(config);
+}

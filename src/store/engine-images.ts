@@ -1,0 +1,122 @@
+import { join } from "node:path";
+import { parseSha256, type Sha256 } from "../core/digest.ts";
+import { AtomfsError } from "../core/errors.ts";
+import { hasCode } from "../sys/ffi.ts";
+import { readFileBounded, writeAtomic } from "../sys/files.ts";
+import type { StoreLayout } from "./layout.ts";
+import { namesOf, type State } from "./state.ts";
+
+/*
+ * Implements `engine-images.json` of docs/formats/store.md: where an image was last seen in an engine's storage, and since
+ * when it is gone from there. Losing the file only lets the grace times begin anew.
+ */
+
+const VERSION = 1;
+const MAX_BYTES = 64 * 1024 * 1024;
+/** The source of an image that an engine's storage held, as the journal has it. */
+const FOLLOWS_ENGINE = "containers-storage:";
+
+export type EngineImage = {
+  /** The engine's graph root; "" for an image that no engine was seen to hold. */
+  readonly storage: string;
+  /** Milliseconds since 1970. Absent while an engine holds the image. */
+  readonly absentSince?: number;
+};
+
+export type EngineImages = ReadonlyMap<Sha256, EngineImage>;
+
+/** What one engine's storage holds right now. */
+export type HeldImages = {
+  readonly storage: string;
+  /** Images with a record there, and images of its containers, stopped ones too. */
+  readonly held: ReadonlySet<Sha256>;
+};
+
+export type Followed = {
+  readonly records: EngineImages;
+  /** Nothing has needed them for the grace time. */
+  readonly expired: readonly Sha256[];
+  readonly waiting: readonly { readonly config: Sha256; readonly absentSince: number }[];
+};
+
+function pathOf(layout: StoreLayout): string {
+  return join(layout.root, "engine-images.json");
+}
+
+/** Anything but a whole file of this version is as good as none. */
+export function readEngineImages(layout: StoreLayout): EngineImages {
+  try {
+    return parse(JSON.parse(readFileBounded(pathOf(layout), MAX_BYTES).toString("utf8")));
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof AtomfsError || hasCode(error, "ENOENT", "ELOOP"))
+      return new Map();
+    throw error;
+  }
+}
+
+function parse(value: unknown): EngineImages {
+  const { version, images } = (value ?? {}) as { readonly version?: unknown; readonly images?: unknown };
+  const records = new Map<Sha256, EngineImage>();
+  if (version !== VERSION || typeof images !== "object" || images === null) return records;
+  for (const [config, each] of Object.entries(images)) {
+    const { storage, absentSince } = (each ?? {}) as { storage?: unknown; absentSince?: unknown };
+    if (typeof storage !== "string") continue;
+    const since = typeof absentSince === "number" && Number.isFinite(absentSince) ? { absentSince } : {};
+    records.set(parseSha256(config), { storage, ...since });
+  }
+  return records;
+}
+
+/** The caller holds the store's lock. */
+export function writeEngineImages(layout: StoreLayout, records: EngineImages): void {
+  const images = Object.fromEntries([...records].sort(([a], [b]) => (a < b ? -1 : 1)));
+  const bytes = Buffer.from(`${JSON.stringify({ version: VERSION, images })}\n`);
+  writeAtomic(pathOf(layout), bytes, { mode: 0o600, temporaryDirectory: layout.tmp });
+}
+
+/** Notes that an engine holds an image. The caller holds the store's lock. */
+export function noteEngineImage(layout: StoreLayout, config: Sha256, storage: string): void {
+  const records = readEngineImages(layout);
+  const known = records.get(config);
+  if (known?.storage === storage && known.absentSince === undefined) return;
+  writeEngineImages(layout, new Map(records).set(config, { storage }));
+}
+
+/**
+ * Which images are kept for an engine's sake only, and which of these no engine has held for `graceMs`. An image that was imported from elsewhere
+ * is its name's: it is kept while it has one. One that was seen in another storage than this is not judged.
+ * @param engine undefined if there is no engine's storage on this machine: then nothing is known of what came from one
+ * @param now milliseconds since 1970
+ */
+export function followEngine(
+  state: State,
+  records: EngineImages,
+  engine: HeldImages | undefined,
+  { now, graceMs }: { readonly now: number; readonly graceMs: number },
+): Followed {
+  const next = new Map<Sha256, EngineImage>();
+  const expired: Sha256[] = [];
+  const waiting: { config: Sha256; absentSince: number }[] = [];
+  for (const image of state.images.values()) {
+    const { config } = image;
+    const isEngines = image.source.startsWith(FOLLOWS_ENGINE);
+    if (engine?.held.has(config)) {
+      next.set(config, { storage: engine.storage });
+      continue;
+    }
+    const known = records.get(config);
+    if (!isEngines && namesOf(state, config).length > 0) continue;
+    const storage = engine?.storage ?? "";
+    // Never seen in this storage: it may come from one that only another configuration names.
+    if (isEngines && known?.storage !== storage) {
+      if (known !== undefined) next.set(config, known);
+      continue;
+    }
+    // A clock that was set back must not end the grace time early, nor hold it forever.
+    const absentSince = Math.min(known?.absentSince ?? now, now);
+    next.set(config, { storage, absentSince });
+    if (now - absentSince >= graceMs) expired.push(config);
+    else waiting.push({ config, absentSince });
+  }
+  return { records: next, expired, waiting };
+}
