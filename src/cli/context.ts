@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { AtomfsError } from "../core/errors.ts";
 import { PodmanEngine } from "../engines/podman/containers.ts";
 import { deployImages } from "../engines/podman/deploy.ts";
-import { DEFAULT_ROOT_DIRECTORY } from "../mounts/molecule-mounts.ts";
+import { DEFAULT_ROOT_DIRECTORY } from "../store/layout.ts";
 import { Store } from "../store/store.ts";
 import { Output } from "./output.ts";
 

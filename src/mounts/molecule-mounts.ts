@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { VerityDigest } from "../core/digest.ts";
@@ -6,7 +5,7 @@ import { AtomfsError } from "../core/errors.ts";
 import { contentSize } from "../core/tree.ts";
 import { verityDigest } from "../core/verity.ts";
 import { readErofs } from "../formats/erofs/reader.ts";
-import type { StoreLayout } from "../store/layout.ts";
+import { DEFAULT_ROOT_DIRECTORY, type StoreLayout } from "../store/layout.ts";
 import { readMolecule } from "../store/molecule-file.ts";
 import { hasCode } from "../sys/ffi.ts";
 import { writeAtomic } from "../sys/files.ts";
@@ -25,12 +24,15 @@ import {
 } from "./spec.ts";
 
 const RUN_DIRECTORY = "/run/atomfs";
-export const DEFAULT_ROOT_DIRECTORY = "/var/lib/atomfs";
 
 /** Where a store's mounts and leases of this boot are; stores in unusual places have a folder each. */
 export function runDirectoryOf(root: string): string {
   if (root === DEFAULT_ROOT_DIRECTORY) return RUN_DIRECTORY;
-  return join(RUN_DIRECTORY, "stores", createHash("sha256").update(root).digest("hex").slice(0, 12));
+  return join(
+    RUN_DIRECTORY,
+    "stores",
+    new Bun.CryptoHasher("sha256").update(root).digest("hex").slice(0, 12),
+  );
 }
 
 /** Where a molecule is mounted read-only for engines that stack their own overlay on it. */

@@ -3,7 +3,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import { treePath } from "../core/bytestring.ts";
 import { AtomfsError } from "../core/errors.ts";
 import type { ProcessConfig, RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
-import { DEFAULT_ROOT_DIRECTORY } from "../mounts/molecule-mounts.ts";
+import { DEFAULT_ROOT_DIRECTORY } from "../store/layout.ts";
 import { openDirectoryPath } from "../sys/fd.ts";
 import { hasCode } from "../sys/ffi.ts";
 import { checkNamespace } from "../sys/namespace.ts";

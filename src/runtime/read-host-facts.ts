@@ -1,5 +1,5 @@
-import { execFileSync } from "node:child_process";
 import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { AtomfsError } from "../core/errors.ts";
 import { RLIMITS } from "../formats/oci/runtime-config/types.ts";
 import { type Mount, readMountinfo } from "../sys/mountinfo.ts";
 import type { CgroupFacts, CgroupHierarchy, HostFacts } from "./host-facts.ts";
@@ -103,7 +103,9 @@ function lxcVersion(lxcStart: string): Version {
   const key = `${lxcStart} ${ino} ${mtimeMs} ${size}`;
   const known = parseCache(readIfThere(LXC_VERSION_CACHE) ?? "", key);
   if (known !== undefined) return known;
-  const text = execFileSync(lxcStart, ["--version"], { encoding: "latin1" });
+  const { success, stdout } = Bun.spawnSync([lxcStart, "--version"]);
+  if (!success) throw new AtomfsError("unsupported", `${lxcStart} --version failed`);
+  const text = stdout.toString("latin1");
   const [, major = "0", minor = "0"] = /^([0-9]+)\.([0-9]+)/.exec(text) ?? [];
   const version = { major: Number(major), minor: Number(minor) };
   const temporary = `${LXC_VERSION_CACHE}.${process.pid}`;

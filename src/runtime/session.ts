@@ -1,5 +1,8 @@
+import { writeAll } from "../sys/files.ts";
 import { writeLog } from "./failure-log.ts";
 import type { GlobalOptions } from "./invocation.ts";
+
+const STDOUT = 1;
 
 /** What every verb gets. */
 export type Session = {
@@ -14,8 +17,7 @@ export function openSession(global: GlobalOptions): Session {
   return {
     global,
     warn: (message) => writeLog(global, "warning", message),
-    print: (text) => {
-      process.stdout.write(`${text}\n`);
-    },
+    // Not process.stdout: its streams take longer to load than a whole `state` to answer.
+    print: (text) => writeAll(STDOUT, Buffer.from(`${text}\n`)),
   };
 }

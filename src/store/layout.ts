@@ -1,6 +1,9 @@
 import { join } from "node:path";
 import type { Sha256, VerityDigest } from "../core/digest.ts";
 
+/** Where the store is unless something else is said. */
+export const DEFAULT_ROOT_DIRECTORY = "/var/lib/atomfs";
+
 /** Implements docs/formats/store.md: where things are in a store. */
 export type StoreLayout = {
   readonly root: string;

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { AtomfsError } from "../core/errors.ts";
@@ -16,20 +15,25 @@ const COMPILER_VERSION = 1;
  */
 export function compileSeccompCached(profile: FilterProfile, directory: string): Uint8Array {
   const text = JSON.stringify(profile, (_key, value) => (typeof value === "bigint" ? String(value) : value));
-  const key = createHash("sha256").update(`${COMPILER_VERSION} ${process.arch} `).update(text).digest("hex");
+  const key = sha256().update(`${COMPILER_VERSION} ${process.arch} `).update(text).digest("hex");
   const file = join(directory, `${key}.bpf`);
   const cached = readCached(file);
   if (cached !== undefined) return cached;
   const program = compileSeccomp(profile);
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    writeAtomic(file, Buffer.concat([createHash("sha256").update(program).digest(), program]), {
+    writeAtomic(file, Buffer.concat([sha256().update(program).digest(), program]), {
       mode: 0o400,
     });
   } catch (error) {
     if (!hasCode(error, "EROFS", "EACCES", "ENOSPC", "EDQUOT")) throw error;
   }
   return program;
+}
+
+/** Bun's own: loading node:crypto takes longer than all that is hashed here. */
+function sha256(): Bun.CryptoHasher {
+  return new Bun.CryptoHasher("sha256");
 }
 
 const DIGEST_SIZE = 32;
@@ -43,6 +47,6 @@ function readCached(file: string): Uint8Array | undefined {
     throw error;
   }
   const program = bytes.subarray(DIGEST_SIZE);
-  const digest = createHash("sha256").update(program).digest();
+  const digest = sha256().update(program).digest();
   return program.length > 0 && digest.equals(bytes.subarray(0, DIGEST_SIZE)) ? program : undefined;
 }
