@@ -1,5 +1,6 @@
 import type { Attack } from "./attack.ts";
 import type { StepTime } from "./story.ts";
+import type { Way } from "./ways.ts";
 
 /** What of the commands' JSON the demo uses. */
 export type ImportAnswer = {
@@ -10,6 +11,8 @@ export type ImportAnswer = {
   readonly newAtoms: number;
   readonly totalBytes: number;
   readonly newBytes: number;
+  /** Of `newBytes`: what the engine's own files hold already. */
+  readonly adoptedBytes: number;
   readonly sharedBytes: number;
   readonly milliseconds: number;
 };
@@ -56,6 +59,7 @@ export type Attacks = Readonly<Record<"web" | "feed", Attack>>;
 
 /** All figures and verdicts of the demo: what --json prints. */
 export type Report = {
+  readonly way: Way["name"];
   readonly imports: Readonly<Record<"web" | "feed" | "plain", ImportAnswer>>;
   readonly before: Attacks;
   readonly fix: FixAnswer;
@@ -65,5 +69,6 @@ export type Report = {
   readonly undone: { readonly milliseconds: number; readonly attack: Attacks };
   readonly again: { readonly fixMs: number; readonly attack: Attacks; readonly isFixed: boolean };
   readonly rebuildMs: number;
+  readonly totalMs: number;
   readonly steps: readonly StepTime[];
 };

@@ -1,3 +1,4 @@
+import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { AtomfsError, type ErrorKind, EXIT_CODES } from "../../src/core/errors.ts";
 import { run } from "../../src/sys/process.ts";
@@ -5,7 +6,6 @@ import type { Story } from "./story.ts";
 import type { Workplace } from "./workplace.ts";
 
 export const REPOSITORY: string = join(import.meta.dir, "../..");
-const ATOMFS: string = join(REPOSITORY, "dist/atomfs");
 
 /** Runs the commands that a user would type, shows them, and gives what they answered. */
 export class Commands {
@@ -20,32 +20,33 @@ export class Commands {
   }
 
   /** `atomfs ARGS`, twice as readable as data: its --json answer is returned, `show` says what of it people see. */
-  async atomfs<T>(
-    args: readonly string[],
-    show: (answer: T) => string,
-    okCodes: readonly number[] = [0],
-  ): Promise<T> {
+  async atomfs<T>(args: readonly string[], show?: (answer: T) => string): Promise<T> {
     this.#story.command(["atomfs", ...args]);
-    const answer = await this.quietly<T>(args, okCodes);
-    this.#story.say(show(answer));
+    const answer = await this.quietly<T>(args);
+    if (show !== undefined) this.#story.say(show(answer));
     return answer;
   }
 
   /** Part of the demo's own bookkeeping: not shown. */
-  async quietly<T>(args: readonly string[], okCodes: readonly number[] = [0]): Promise<T> {
-    const { code, stdout, stderr } = await this.#run([ATOMFS, "--json", ...args]);
-    if (!okCodes.includes(code)) throw failureOf(`atomfs ${args.join(" ")}`, code, stderr);
+  async quietly<T>(args: readonly string[]): Promise<T> {
+    const { code, stdout, stderr } = await this.#start([
+      join(this.#workplace.programs, "atomfs"),
+      "--json",
+      ...args,
+    ]);
+    if (code !== 0) throw failureOf(`atomfs ${args.join(" ")}`, code, stderr);
     return JSON.parse(stdout.toString()) as T;
   }
 
-  async podman(args: readonly string[], okCodes: readonly number[] = [0]): Promise<string> {
-    this.#story.command(["podman", ...args]);
-    const { code, stdout, stderr } = await this.#run(["podman", ...args]);
-    if (!okCodes.includes(code)) throw failureOf(`podman ${args[0]}`, code, stderr);
+  /** Another program: what it wrote to stdout. */
+  async run(argv: readonly [string, ...string[]], okCodes: readonly number[] = [0]): Promise<string> {
+    this.#story.command(argv);
+    const { code, stdout, stderr } = await this.#start(argv);
+    if (!okCodes.includes(code)) throw failureOf(argv.slice(0, 2).join(" "), code, stderr);
     return stdout.toString();
   }
 
-  #run(argv: readonly [string, ...string[]]): ReturnType<typeof run> {
+  #start(argv: readonly [string, ...string[]]): ReturnType<typeof run> {
     return run(tied(argv), { env: this.#workplace.env, signal: this.#signal, okCodes: ANY_CODE });
   }
 }
@@ -72,9 +73,17 @@ export function failureOf(command: string, code: number, stderr: string): Atomfs
 
 const KINDS = Object.keys(EXIT_CODES) as ErrorKind[];
 
-/** Builds dist/atomfs. */
+/** Builds dist/. */
 export async function buildAtomfs(signal: AbortSignal): Promise<void> {
   await run([process.execPath, join(REPOSITORY, "scripts/build.ts")], { cwd: REPOSITORY, signal });
+}
+
+/**
+ * Copies dist/: containers need their runtime until they are removed, also if the checkout is built again or removed
+ * before the next demo finds what a killed one left.
+ */
+export async function copyPrograms(directory: string): Promise<void> {
+  await cp(join(REPOSITORY, "dist"), directory, { recursive: true, verbatimSymlinks: true });
 }
 
 /** What the demo promises was not true: it ends as a failure, not as a table. */

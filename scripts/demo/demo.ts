@@ -15,10 +15,11 @@ import type {
   VerifyAnswer,
 } from "./answers.ts";
 import { type Attack, attack, freePort, untilHealthy } from "./attack.ts";
-import { buildAtomfs, Commands, must } from "./commands.ts";
+import { buildAtomfs, Commands, copyPrograms, must } from "./commands.ts";
 import { buildDemoImages, type DemoImages, VULNERABLE_PACKAGE } from "./images.ts";
 import { cacheDirectory, rebuildOrdinary } from "./rebuild.ts";
 import { type Story, seconds } from "./story.ts";
+import { imageName, type Way } from "./ways.ts";
 import type { Workplace } from "./workplace.ts";
 
 const SERVICES = ["web", "feed"] as const;
@@ -31,25 +32,27 @@ export class Demo {
   readonly #story: Story;
   readonly #signal: AbortSignal;
   readonly #workplace: Workplace;
+  readonly #way: Way;
   readonly #commands: Commands;
   readonly #ports = { web: freePort(), feed: freePort() } as const;
 
-  constructor(story: Story, signal: AbortSignal, workplace: Workplace) {
+  constructor(story: Story, signal: AbortSignal, workplace: Workplace, way: Way) {
     this.#story = story;
     this.#signal = signal;
     this.#workplace = workplace;
+    this.#way = way;
     this.#commands = new Commands(story, workplace, signal);
   }
 
   async run(): Promise<Report> {
     const story = this.#story;
+    const way = this.#way;
+    const start = performance.now();
     const images = await story.step("Real images, built from Debian's packages (cached)", () =>
       this.#images(),
     );
-    const imports = await story.step("Import: layers become atoms, one per package", () =>
-      this.#import(images),
-    );
-    await story.step("Run two of them with Podman and runc", () => this.#start());
+    const imports = await story.step(way.importTitle, () => this.#import(images));
+    await story.step(`Run two of them with Podman and ${way.runtime}`, () => this.#start());
     const before = await story.step("The exploit works (CVE-2026-45186, a denial of service)", () =>
       this.#attackAll(),
     );
@@ -75,27 +78,39 @@ export class Demo {
     const rebuildMs = await story.step("For comparison: rebuild one image the ordinary way", () =>
       rebuildOrdinary(this.#workplace, images.web.layout, images.web.tag, story, this.#signal),
     );
-    return { imports, before, fix, restart, after, proof, undone, again, rebuildMs, steps: story.steps };
+    const totalMs = performance.now() - start;
+    const { steps } = story;
+    return {
+      way: way.name,
+      imports,
+      before,
+      fix,
+      restart,
+      after,
+      proof,
+      undone,
+      again,
+      rebuildMs,
+      totalMs,
+      steps,
+    };
   }
 
   async #images(): Promise<DemoImages> {
     await buildAtomfs(this.#signal);
+    await copyPrograms(this.#workplace.programs);
     return buildDemoImages({ cacheDir: cacheDirectory(), log: this.#story.say, signal: this.#signal });
   }
 
   async #import(images: DemoImages): Promise<Record<(typeof IMAGES)[number], ImportAnswer>> {
-    const one = (name: (typeof IMAGES)[number]): Promise<ImportAnswer> =>
-      this.#commands.atomfs<ImportAnswer>(
-        ["import", images[name].source, "--name", `${name}:1.0`],
-        (answer) =>
-          [
-            `${answer.packageAtoms + answer.layerAtoms} atoms (${answer.newAtoms} new), ${bytesText(answer.totalBytes)}:`,
-            `${bytesText(answer.newBytes)} new, ${bytesText(answer.sharedBytes)} shared, ${seconds(answer.milliseconds)}`,
-          ].join(" "),
-      );
+    const one = async (name: (typeof IMAGES)[number]): Promise<ImportAnswer> => {
+      const args = await this.#way.offer(this.#commands, images[name]);
+      return this.#commands.atomfs<ImportAnswer>(["import", ...args], importText);
+    };
     const imports = { web: await one("web"), feed: await one("feed"), plain: await one("plain") };
     this.#story.say(
-      await this.#commands.podman([
+      await this.#commands.run([
+        "podman",
         "images",
         "--format",
         "table {{.Repository}} {{.Tag}} {{.ID}} {{.ReadOnly}}",
@@ -107,7 +122,8 @@ export class Demo {
   async #start(): Promise<void> {
     for (const name of SERVICES) {
       const publish = `127.0.0.1:${this.#ports[name]}:8080`;
-      await this.#commands.podman(["run", "--detach", "--name", name, "--publish", publish, `${name}:1.0`]);
+      const options = ["--runtime", this.#way.runtime, "--detach", "--name", name, "--publish", publish];
+      await this.#commands.run(["podman", "run", ...options, `${name}:1.0`]);
     }
     for (const name of SERVICES) await untilHealthy(this.#ports[name], this.#signal);
   }
@@ -146,14 +162,8 @@ export class Demo {
       outdated.every((row) => row.root === "outdated"),
       "containers keep the old molecule until they restart",
     );
-    const restarted = await this.#commands.atomfs<RestartAnswer>(["restart", "--outdated"], (answer) =>
-      answer
-        .map(
-          (each) =>
-            `${each.name} ${seconds(each.milliseconds)}${each.error === undefined ? "" : `: ${each.error}`}`,
-        )
-        .join(", "),
-    );
+    const restarted = await this.#way.restart(this.#commands, SERVICES);
+    this.#story.say(restarted.map((each) => `${each.name} ${seconds(each.milliseconds)}`).join(", "));
     must(
       restarted.length === SERVICES.length && restarted.every((each) => each.error === undefined),
       "both restart",
@@ -194,7 +204,7 @@ export class Demo {
     );
     for (const name of SERVICES) {
       const complaints = (
-        await this.#commands.podman(["exec", name, "dpkg", "-V", VULNERABLE_PACKAGE], [0, 1, 2])
+        await this.#commands.run(["podman", "exec", name, "dpkg", "-V", VULNERABLE_PACKAGE], [0, 1, 2])
       ).trim();
       this.#story.say(complaints === "" ? "clean" : complaints);
       must(complaints === "", `dpkg -V is clean in ${name}`);
@@ -234,9 +244,9 @@ export class Demo {
     return { fixMs: fix.timings.fixMs, attack: attacked, isFixed: proof.every((each) => each.isFixed) };
   }
 
-  async #current(name: string): Promise<string> {
+  async #current(name: (typeof IMAGES)[number]): Promise<string> {
     const answer = await this.#commands.quietly<readonly ImageRow[]>(["images"]);
-    const image = answer.find((each) => each.names.includes(`localhost/${name}:1.0`));
+    const image = answer.find((each) => each.names.includes(imageName(name)));
     if (image === undefined) throw new AtomfsError("failed", `Image ${name} is not in the store`);
     return image.molecule;
   }
@@ -246,4 +256,13 @@ export class Demo {
       .update(readFileSync(join(this.#workplace.root, "molecules", `${molecule}.erofs`)))
       .digest("hex");
   }
+}
+
+function importText(answer: ImportAnswer): string {
+  const { packageAtoms, layerAtoms, newAtoms, totalBytes, newBytes, adoptedBytes, sharedBytes } = answer;
+  const adopted = adoptedBytes === 0 ? "" : ` (${bytesText(newBytes - adoptedBytes)} copied)`;
+  return [
+    `${packageAtoms + layerAtoms} atoms (${newAtoms} new), ${bytesText(totalBytes)}:`,
+    `${bytesText(newBytes)} new${adopted}, ${bytesText(sharedBytes)} shared, ${seconds(answer.milliseconds)}`,
+  ].join(" ");
 }

@@ -1,9 +1,9 @@
 import { AtomfsError } from "../../src/core/errors.ts";
+import type { Way } from "./ways.ts";
 
-/** Programs that the demo runs, and the Debian packages that have them. */
+/** Programs that each way runs, and the Debian packages that have them. */
 const TOOLS = {
   podman: "podman",
-  runc: "runc",
   conmon: "conmon",
   debootstrap: "debootstrap",
   umoci: "umoci",
@@ -18,13 +18,13 @@ const TOOLS = {
  * Says at once, not after minutes, what the demo lacks.
  * @throws AtomfsError "unsupported"
  */
-export function requireMachine(): void {
+export function requireMachine(way: Way): void {
   if (process.geteuid?.() !== 0) {
     throw new AtomfsError("unsupported", "The demo mounts filesystems and runs containers: it needs root", {
       hints: ["sudo npm run demo"],
     });
   }
-  const missing = Object.entries(TOOLS).filter(([tool]) => Bun.which(tool) === null);
+  const missing = Object.entries({ ...TOOLS, ...way.tools }).filter(([tool]) => Bun.which(tool) === null);
   if (missing.length === 0) return;
   throw new AtomfsError("unsupported", `The demo needs ${missing.map(([tool]) => tool).join(", ")}`, {
     hints: [`apt-get install ${[...new Set(missing.map(([, name]) => name))].join(" ")}`],

@@ -7,24 +7,45 @@ import { Demo } from "./demo.ts";
 import { requireMachine } from "./machine.ts";
 import { closingTable } from "./report.ts";
 import { Story } from "./story.ts";
+import { AT_CREATE, STORAGE } from "./ways.ts";
 import { openWorkplace } from "./workplace.ts";
 
+const USAGE = `npm run demo [-- OPTIONS]
+  --storage   Podman's images are AtomFS's (an additional image store), the runtime is runc;
+              without it they are in Podman's ordinary storage, and the runtime crio-lxc puts the fix there
+  --json      one JSON document with all figures and verdicts instead of the story
+`;
+const OPTIONS = new Set(["--json", "--storage"]);
+
+/** @throws AtomfsError "usage" */
+function checkUsage(args: readonly string[]): void {
+  const unknown = args.filter((each) => !OPTIONS.has(each));
+  const hints = [`it knows ${[...OPTIONS].join(" and ")}: npm run demo -- --storage`];
+  if (unknown.length > 0)
+    throw new AtomfsError("usage", `The demo does not know ${unknown.join(" ")}`, { hints });
+  // npm keeps options before "--" for itself and says nothing.
+  if (process.env["npm_config_storage"] !== undefined && !args.includes("--storage"))
+    throw new AtomfsError("usage", "npm kept --storage for itself", { hints });
+}
+
 async function main(): Promise<void> {
-  const json = process.argv.includes("--json");
-  const unknown = process.argv.slice(2).filter((each) => each !== "--json");
+  const args = process.argv.slice(2);
+  const json = args.includes("--json");
+  const way = args.includes("--storage") ? STORAGE : AT_CREATE;
   const interruption = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(signal, () => interruption.abort(new AtomfsError("interrupted", `Stopped by ${signal}`)));
   }
   const story = new Story(json);
   try {
-    if (unknown.length > 0)
-      throw new AtomfsError("usage", `The demo does not know ${unknown.join(" ")}`, {
-        hints: ["it knows --json"],
-      });
-    requireMachine();
-    await using workplace = await openWorkplace();
-    const report = await new Demo(story, interruption.signal, workplace).run();
+    if (args.includes("--help") || args.includes("-h")) {
+      process.stdout.write(USAGE);
+      return;
+    }
+    checkUsage(args);
+    requireMachine(way);
+    await using workplace = await openWorkplace(undefined, way.name);
+    const report = await new Demo(story, interruption.signal, workplace, way).run();
     story.write(`\n${closingTable(report)}`);
     if (json) process.stdout.write(`${JSON.stringify({ passed: true, ...report }, null, 2)}\n`);
   } catch (error) {

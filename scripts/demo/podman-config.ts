@@ -10,6 +10,8 @@ export type PodmanConfigOptions = {
   readonly imageStores: readonly string[];
   /** "runc", or a name with the absolute path of its program. */
   readonly runtime: "runc" | { readonly name: string; readonly path: string };
+  /** For the runtime, which else has little more than a PATH. */
+  readonly runtimeEnv?: Readonly<Record<string, string>>;
   /** Of the bridge network, as "10.89.77.0/24"; its first address is the host's. */
   readonly subnet: string;
   /** At most 15 characters. */
@@ -72,6 +74,9 @@ export function containersConf(
   const { directory, runtime } = options;
   const name = runtime === "runc" ? runtime : runtime.name;
   const runtimes = runtime === "runc" ? "" : `\n[engine.runtimes]\n${name} = [${toml(runtime.path)}]\n`;
+  // Podman starts conmon with these variables only, and conmon hands them on to the runtime.
+  const env = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ...options.runtimeEnv };
+  const variables = Object.entries(env).map(([variable, value]) => toml(`${variable}=${value}`));
   return `[containers]
 default_ulimits = ["nofile=${limits.nofile}:${limits.nofile}", "nproc=${limits.nproc}:${limits.nproc}"]
 log_driver = "k8s-file"
@@ -84,6 +89,7 @@ default_subnet = ${toml(options.subnet)}
 
 [engine]
 runtime = ${toml(name)}
+conmon_env_vars = [${variables.join(", ")}]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 events_logfile_path = ${toml(join(directory, "events.log"))}

@@ -4,7 +4,7 @@ import { seconds } from "./story.ts";
 
 /** Every figure comes from the steps themselves. */
 export function closingTable(report: Report): string {
-  const { imports, before, after, fix, restart, undone, rebuildMs } = report;
+  const { imports, before, after, fix, restart, undone, rebuildMs, totalMs } = report;
   const all = Object.values(imports);
   const sum = (pick: (answer: ImportAnswer) => number): number =>
     all.reduce((total, each) => total + pick(each), 0);
@@ -24,10 +24,11 @@ export function closingTable(report: Report): string {
       ["Restarts", restart.map((each) => `${each.name} ${seconds(each.milliseconds)}`).join(", ")],
       ["Undo of the fix", seconds(undone.milliseconds)],
       [
-        "File bytes of the three images; stored",
-        `${bytesText(sum((each) => each.totalBytes))}; ${bytesText(sum((each) => each.newBytes))}`,
+        "File bytes of the three images; written by AtomFS",
+        `${bytesText(sum((each) => each.totalBytes))}; ${bytesText(sum((each) => each.newBytes - each.adoptedBytes))}`,
       ],
       ["Rebuild of ONE image with buildah and apt", seconds(rebuildMs)],
+      ["The whole demo", seconds(totalMs)],
     ],
   );
 }

@@ -3,11 +3,14 @@ import { join } from "node:path";
 import { AtomfsError } from "../../src/core/errors.ts";
 import { initImageStore } from "../../src/engines/podman/image-store.ts";
 import { runDirectoryOf } from "../../src/mounts/molecule-mounts.ts";
+import { DEFAULT_STATE_DIRECTORY } from "../../src/runtime/argv.ts";
+import { listIds, readRecord } from "../../src/runtime/state.ts";
 import { lockFile } from "../../src/sys/lock.ts";
 import { unmountAt } from "../../src/sys/mount.ts";
 import { findMount, readMountinfo } from "../../src/sys/mountinfo.ts";
 import { run } from "../../src/sys/process.ts";
 import { type PodmanEnvironment, writePodmanConfig } from "./podman-config.ts";
+import type { Way } from "./ways.ts";
 
 export type Place = {
   /** For people: "Another demo is running". */
@@ -29,33 +32,39 @@ export type Workplace = AsyncDisposable & {
   readonly directory: string;
   /** AtomFS's store of the demo. */
   readonly root: string;
+  /** Where atomfs and crio-lxc are to be put, with the player beside them. */
+  readonly programs: string;
   /** For podman and atomfs; the user's own configuration is neither read nor changed. */
   readonly env: Readonly<Record<string, string | undefined>>;
 };
 
 /** Only one program at a time in a place; what is made here is taken away at the end, whatever happens. */
-export async function openWorkplace(place: Place = DEMO): Promise<Workplace> {
+export async function openWorkplace(place: Place = DEMO, way: Way["name"] = "storage"): Promise<Workplace> {
   const { directory } = place;
   makeOwnDirectory(directory);
   const lock = takeLock(place);
   const root = join(directory, "store");
+  const programs = join(directory, "programs");
   const podmanDirectory = join(directory, "podman");
+  const env = { ATOMFS_ROOT: root, ATOMFS_CONFIG: join(directory, "atomfs.toml"), [MARK]: directory };
   try {
     await clear(place, root, podmanDirectory);
-    const imageStore = join(root, "image-store");
     mkdirSync(podmanDirectory, { recursive: true, mode: 0o700 });
-    initImageStore(imageStore);
+    const imageStores = way === "storage" ? [join(root, "image-store")] : [];
+    for (const imageStore of imageStores) initImageStore(imageStore);
     const podman = await writePodmanConfig({
       directory: podmanDirectory,
-      imageStores: [imageStore],
-      runtime: "runc",
+      imageStores,
+      runtime: way === "storage" ? "runc" : { name: "crio-lxc", path: join(programs, "crio-lxc") },
+      runtimeEnv: env,
       subnet: place.subnet,
       bridge: place.bridge,
     });
     return {
       directory,
       root,
-      env: { ...process.env, ...podman, ATOMFS_ROOT: root, [MARK]: directory },
+      programs,
+      env: { ...process.env, ...podman, ...env },
       async [Symbol.asyncDispose]() {
         await clear(place, root, podmanDirectory);
         lock[Symbol.dispose]();
@@ -92,6 +101,7 @@ function takeLock({ directory, purpose }: Place): Disposable {
 /** Containers first, then their storage, then the molecules under them. Every part may be absent. */
 async function clear(place: Place, root: string, podmanDirectory: string): Promise<void> {
   await removeContainers(podmanDirectory);
+  await removeRuntimeState(place.directory);
   await endProcesses(place.directory);
   removeStore(root);
   unmountBelow(place.directory);
@@ -109,6 +119,26 @@ export async function removeContainers(podmanDirectory: string): Promise<void> {
   const env = { ...process.env, ...environment };
   // In a session of its own: a second Ctrl-C would end it half-way.
   await run(["setsid", "podman", "rm", "--all", "--force", "--time", "0"], { env, okCodes: [0, 1, 125] });
+}
+
+/** Containers of crio-lxc in this directory that Podman does not know any more. */
+async function removeRuntimeState(directory: string): Promise<void> {
+  for (const id of crioLxcContainers(directory)) {
+    await run(["setsid", join(directory, "programs/crio-lxc"), "delete", "--force", id]);
+  }
+}
+
+/** Ids of the containers that crio-lxc keeps for a Podman in this directory. */
+export function crioLxcContainers(directory: string): string[] {
+  return listIds(DEFAULT_STATE_DIRECTORY).filter((id) => {
+    try {
+      return readRecord(DEFAULT_STATE_DIRECTORY, id)?.bundle.startsWith(`${directory}/`) === true;
+    } catch (error) {
+      // It is being removed, or of another version of crio-lxc.
+      if (error instanceof AtomfsError) return false;
+      throw error;
+    }
+  });
 }
 
 const PATIENCE_MS = 5000;

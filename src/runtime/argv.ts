@@ -11,6 +11,9 @@ import {
 } from "./invocation.ts";
 import { ENDS_AT_FIRST_WORD, FLAG, GLOBAL, type OptionTable, VERBS } from "./option-tables.ts";
 
+/** Where containers are kept without --root: /run, since they end with the boot. */
+export const DEFAULT_STATE_DIRECTORY = "/run/crio-lxc";
+
 /** @throws AtomfsError "usage" */
 export function parseInvocation(argv: readonly string[]): {
   readonly global: GlobalOptions;
@@ -128,7 +131,7 @@ function globalOptions(values: Values): GlobalOptions {
     throw usage(`--log-format is text or json, not ${JSON.stringify(format)}`);
   }
   return {
-    root: values.text("root") ?? "/run/crio-lxc",
+    root: values.text("root") ?? DEFAULT_STATE_DIRECTORY,
     log: values.text("log"),
     logFormat: format,
     logLevel: values.has("debug") ? "debug" : (values.text("log-level") ?? "info"),
