@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import type { Sha256 } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
 import { PodmanEngine } from "../engines/podman/containers.ts";
 import { deployImages } from "../engines/podman/deploy.ts";
@@ -94,9 +95,9 @@ export async function openPodman(
  * Lets the engines' view follow the journal. An error is given back, not thrown: what the journal holds by now is
  * answered first, then the command fails with it.
  */
-export function tryDeploy(store: Store): unknown {
+export function tryDeploy(store: Store, askedFor: readonly Sha256[] = []): unknown {
   try {
-    deployImages(store);
+    deployImages(store, askedFor);
     return undefined;
   } catch (error) {
     return error;

@@ -65,7 +65,7 @@ async function importLayout(context: Context, reference: string, options: Option
     names,
     source: reference,
   });
-  const deployError = (options.deploy ?? true) ? tryDeploy(store) : undefined;
+  const deployError = (options.deploy ?? true) ? tryDeploy(store, [imported.image.config]) : undefined;
   answerOne(context, store, imported, names, performance.now() - start);
   failWith(deployError);
 }
@@ -80,7 +80,7 @@ async function importHeld(context: Context, wanted: string, options: Options): P
     ...importOptions(context),
     names,
   });
-  const deployError = (options.deploy ?? false) ? tryDeploy(store) : undefined;
+  const deployError = (options.deploy ?? false) ? tryDeploy(store, [imported.image.config]) : undefined;
   answerOne(context, store, imported, names, performance.now() - start);
   failWith(deployError);
 }
@@ -94,7 +94,8 @@ async function importAll(context: Context, options: Options): Promise<void> {
     storage,
     importOptions(context),
   );
-  const deployError = (options.deploy ?? false) ? tryDeploy(store) : undefined;
+  const configs = imported.map(({ result }) => result.image.config);
+  const deployError = (options.deploy ?? false) ? tryDeploy(store, configs) : undefined;
   if (failed.length > 0) context.setExitCode(EXIT_CODES.blocked);
   const milliseconds = performance.now() - start;
   const answer = {

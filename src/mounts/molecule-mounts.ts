@@ -76,6 +76,16 @@ export function prepareMolecule(
   return spec;
 }
 
+/**
+ * Does what the first container's start on a molecule would have to wait for: what this kernel can is found out, a tree is
+ * checked out if one is needed below a writable layer.
+ * @throws as `prepareMolecule`
+ */
+export function readyMolecule(layout: StoreLayout, molecule: VerityDigest): void {
+  const upper: UpperRequest = { upperdir: layout.tmp, workdir: layout.tmp, options: [] };
+  prepareMolecule(layout, molecule, { target: layout.tmp, upper });
+}
+
 /** Mounts a molecule read-only at its mount point, unless it is there already, and leaves a lease. */
 export function mountMolecule(layout: StoreLayout, molecule: VerityDigest): MountedMolecule {
   const target = mountPointOf(layout, molecule);

@@ -4,6 +4,7 @@ import { AtomfsError } from "../core/errors.ts";
 import { hasCode } from "../sys/ffi.ts";
 import { readFileBounded, writeAtomic } from "../sys/files.ts";
 import type { StoreLayout } from "./layout.ts";
+import type { ImageRecord } from "./records.ts";
 import { namesOf, type State } from "./state.ts";
 
 /*
@@ -15,6 +16,11 @@ const VERSION = 1;
 const MAX_BYTES = 64 * 1024 * 1024;
 /** The source of an image that an engine's storage held, as the journal has it. */
 const FOLLOWS_ENGINE = "containers-storage:";
+
+/** The engine that held the image at its import has it without AtomFS. */
+export function cameFromEngine({ source }: ImageRecord): boolean {
+  return source.startsWith(FOLLOWS_ENGINE);
+}
 
 export type EngineImage = {
   /** The engine's graph root; "" for an image that no engine was seen to hold. */
@@ -99,7 +105,7 @@ export function followEngine(
   const waiting: { config: Sha256; absentSince: number }[] = [];
   for (const image of state.images.values()) {
     const { config } = image;
-    const isEngines = image.source.startsWith(FOLLOWS_ENGINE);
+    const isEngines = cameFromEngine(image);
     if (engine?.held.has(config)) {
       next.set(config, { storage: engine.storage });
       continue;

@@ -1,5 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { buildDemoImages, DEFAULT_CACHE_DIR, VULNERABLE_PACKAGE } from "../../scripts/demo/images.ts";
 import { writePodmanConfig } from "../../scripts/demo/podman-config.ts";
@@ -93,6 +102,9 @@ describe("AtomFS at create, under Podman", () => {
     const answer = await atomfs<{ fixes: { id: string }[] }>("fix", VULNERABLE_PACKAGE, "--yes");
     fix = answer.fixes[0]?.id ?? "";
     expect(await version("web")).toBe(OLD);
+    // Podman has the image already: it is neither mounted nor shown to it again.
+    expect(existsSync(join(runDirectoryOf(join(place, "store")), "mounts"))).toBe(false);
+    expect(readdirSync(join(place, "store/image-store"))).toEqual([]);
     expect(await newVersion()).not.toBe(OLD);
     await podman("restart", "--time", "2", "web");
     expect(await version("web")).not.toBe(OLD);

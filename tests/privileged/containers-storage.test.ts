@@ -16,6 +16,7 @@ import {
 import { join } from "node:path";
 import { buildDemoImages, DEFAULT_CACHE_DIR, type DemoImage } from "../../scripts/demo/images.ts";
 import { writePodmanConfig } from "../../scripts/demo/podman-config.ts";
+import { removeStore } from "../../scripts/demo/workplace.ts";
 import { type ByteString, displayText, fromText, treePath } from "../../src/core/bytestring.ts";
 import type { VerityDigest } from "../../src/core/digest.ts";
 import { AtomfsError } from "../../src/core/errors.ts";
@@ -411,17 +412,18 @@ describe("a made image", () => {
 
   test("the command line: one image, all images, and those that fail", async () => {
     const root = join(work, "cli-store");
-    const atomfs = async (...args: string[]): Promise<{ code: number; answer: Record<string, unknown> }> => {
+    const command = async <T>(...args: string[]): Promise<{ code: number; answer: T }> => {
       const main = join(import.meta.dir, "../../src/main.ts");
-      const { code, stdout } = await run(
-        [process.execPath, main, "--json", "--root", root, "import", ...args],
-        {
-          env: { ...process.env, ...env },
-          okCodes: [0, 2, 3, 4],
-        },
-      );
+      const { code, stdout } = await run([process.execPath, main, "--json", "--root", root, ...args], {
+        env: { ...process.env, ...env },
+        okCodes: [0, 2, 3, 4],
+      });
       return { code, answer: JSON.parse(stdout.toString() || "{}") };
     };
+    const atomfs = (...args: string[]): ReturnType<typeof command<Record<string, unknown>>> =>
+      command("import", ...args);
+    const deployed = async (): Promise<string[]> =>
+      (await command<{ config: string }[]>("deploy")).answer.map((each) => each.config);
     expect((await atomfs("containers-storage:none")).code).toBe(4);
     expect((await atomfs("--all", "oci:x")).code).toBe(2);
     expect((await atomfs()).code).toBe(2);
@@ -443,6 +445,11 @@ describe("a made image", () => {
     });
     // Nothing was mounted, nothing shown to the engine.
     expect(readdirSync(join(root, "image-store"))).toEqual([]);
+    expect(await deployed()).toEqual([]);
+    // Unless it is asked for, also of an image that the store has already.
+    expect((await atomfs("containers-storage:made:1", "--name", "other", "--deploy")).code).toBe(0);
+    expect(await deployed()).toEqual([config]);
+    removeStore(root);
   });
 
   test("it is found by name, short name and id", () => {

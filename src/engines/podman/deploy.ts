@@ -6,9 +6,11 @@ import {
   moleculeTreeSize,
   mountedMolecules,
   mountMolecule,
+  readyMolecule,
   sweepAbandonedLayers,
   unmountMolecule,
 } from "../../mounts/molecule-mounts.ts";
+import { cameFromEngine } from "../../store/engine-images.ts";
 import { currentGeneration, namesOf } from "../../store/state.ts";
 import type { Store } from "../../store/store.ts";
 import type { PublishedImage } from "./image-records.ts";
@@ -24,13 +26,14 @@ import {
 export type Deployed = { readonly config: Sha256; readonly target: string; readonly isNew: boolean };
 
 /**
- * Makes what engines see in the image store follow the journal: every image published under its names, its tree the
- * mounted current molecule. A container that runs keeps its old root; its next start gets the new one.
+ * Makes what engines see in the image store follow the journal: images published under their names, their trees the
+ * mounted current molecules. An image that came from an engine's own storage is there already: it is published only if it is
+ * asked for, and from then on. A container that runs keeps its old root; its next start gets the new one.
  * Safe to repeat at any time, also after a reboot, when all mounts are gone.
  * @throws AtomfsError of the first image's kind if some images cannot be deployed. Those keep what the engines had of them;
  * all others are deployed
  */
-export function deployImages(store: Store): Deployed[] {
+export function deployImages(store: Store, askedFor: readonly Sha256[] = []): Deployed[] {
   using _lock = store.lock();
   const { layout, state } = store;
   sweepAbandonedLayers(layout, new Date());
@@ -39,9 +42,14 @@ export function deployImages(store: Store): Deployed[] {
   const deployed: Deployed[] = [];
   const failures: { readonly name: string; readonly error: AtomfsError }[] = [];
   const wanted = new Set<string>();
-  for (const config of state.images.keys()) {
+  for (const [config, image] of state.images) {
     const known = published.get(config);
+    const isPublished = known !== undefined || askedFor.includes(config) || !cameFromEngine(image);
     try {
+      if (!isPublished) {
+        readyForStart(store, config);
+        continue;
+      }
       const each = deployImage(store, config, known);
       wanted.add(basename(each.target));
       deployed.push(each);
@@ -96,6 +104,12 @@ function notDeployed(
     `Cannot deploy ${reasons}; ${others} other image(s) are deployed`,
     { hints: [...new Set(failures.flatMap(({ error }) => error.hints))], cause: first?.error },
   );
+}
+
+/** Containers of the engine's own image start on its molecule only if there is a fix in it. */
+function readyForStart(store: Store, config: Sha256): void {
+  const current = currentGeneration(store.state, config);
+  if (current !== undefined && current.fixes.length > 0) readyMolecule(store.layout, current.molecule);
 }
 
 function deployImage(store: Store, config: Sha256, known: PublishedImage | undefined): Deployed {
