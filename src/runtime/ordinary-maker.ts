@@ -9,6 +9,7 @@ import { hasCode } from "../sys/ffi.ts";
 import { checkNamespace } from "../sys/namespace.ts";
 import { openInRoot } from "../sys/openat2.ts";
 import { compileSeccompCached } from "../sys/seccomp-cache.ts";
+import type { WindowSize } from "../sys/terminal.ts";
 import { placeMolecule, type RootAnnotations } from "./at-create.ts";
 import { lxcLauncher } from "./launcher.ts";
 import { planLaunch } from "./planner.ts";
@@ -42,13 +43,16 @@ function placeRoot(
   });
 }
 
-const prepare: Preparation = (session, { options, bundle, directory, config }) => {
+const prepare: Preparation = (session, { options, bundle, directory, config, openConsole }) => {
   const rootfs = realRoot(config, bundle);
-  const plan = planLaunch(config, readHostFacts(LXC_START), {
+  const wantsConsole = config.process?.terminal === true && options.consoleSocket === undefined;
+  const own = wantsConsole ? openConsole?.() : undefined;
+  const process = config.process === undefined ? undefined : withSize(config.process, own?.size);
+  const plan = planLaunch({ ...config, process }, readHostFacts(LXC_START), {
     id: options.id,
     bundle,
     rootfs,
-    consoleSocket: options.consoleSocket !== undefined,
+    consoleSocket: options.consoleSocket !== undefined || own !== undefined,
     preserveDescriptors: options.preserveDescriptors,
     systemdCgroup: session.global.cgroupManager === "systemd",
     noNewKeyring: options.noNewKeyring,
@@ -57,8 +61,16 @@ const prepare: Preparation = (session, { options, bundle, directory, config }) =
     compileSeccomp: cachedSeccomp,
   });
   for (const { type, path } of plan.join) checkNamespace(path, type);
-  return prepareLaunch(plan, { directory, consoleSocket: options.consoleSocket, player: readPlayer() });
+  const consoleSocket = options.consoleSocket ?? own?.socket;
+  return prepareLaunch(plan, { directory, consoleSocket, player: readPlayer() });
 };
+
+/** A terminal that is joined to the user's has its size from the beginning. */
+export function withSize(process: ProcessConfig, size: WindowSize | undefined): ProcessConfig {
+  return size === undefined
+    ? process
+    : { ...process, consoleSize: { height: size.rows, width: size.columns } };
+}
 
 export function cachedSeccomp(profile: SeccompProfile): Uint8Array {
   mkdirSync(SECCOMP_CACHE, { recursive: true, mode: 0o700 });

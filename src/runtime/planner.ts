@@ -89,7 +89,7 @@ function checkConfig(config: RuntimeConfig, host: HostFacts, options: LaunchOpti
   if (terminal && !options.consoleSocket)
     throw new AtomfsError(
       "usage",
-      "Cannot make a terminal: process.terminal is set, but there is no --console-socket",
+      "Cannot make a terminal: cannot allocate tty if crio-lxc will detach without setting console socket (--console-socket)",
     );
   const { preserveDescriptors } = options;
   if (

@@ -16,7 +16,8 @@ import { encodeProgram } from "./program-codec.ts";
 export type Places = {
   /** The container's state directory. */
   readonly directory: string;
-  readonly consoleSocket: string | undefined;
+  /** Of the caller, a path; of crio-lxc itself. */
+  readonly consoleSocket: string | Fd | undefined;
   /** The player's executable. */
   readonly player: Uint8Array;
 };
@@ -128,6 +129,7 @@ export function openDescriptor(request: DescriptorRequest, index: number, places
       if (places.consoleSocket === undefined) {
         throw new AtomfsError("usage", "a container with a terminal needs --console-socket");
       }
+      if (places.consoleSocket instanceof Fd) return places.consoleSocket;
       return connectUnix(resolve(places.consoleSocket), "stream");
   }
 }

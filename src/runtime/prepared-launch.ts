@@ -1,5 +1,6 @@
 import type { RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
 import type { Fd } from "../sys/fd.ts";
+import type { ForegroundConsole } from "./foreground-console.ts";
 import type { CreateOptions } from "./invocation.ts";
 import type { HostHooks } from "./plan.ts";
 import type { Session } from "./session.ts";
@@ -43,5 +44,7 @@ export type Preparation = (
     /** The state directory. */
     readonly directory: string;
     readonly config: RuntimeConfig;
+    /** For a terminal without --console-socket: of a container in the foreground. */
+    readonly openConsole: (() => ForegroundConsole) | undefined;
   },
 ) => PreparedLaunch;

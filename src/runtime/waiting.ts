@@ -1,6 +1,8 @@
 import { constants } from "node:os";
 import { setImmediate as turn } from "node:timers/promises";
+import type { Fd } from "../sys/fd.ts";
 import { openProcess, signalProcess, waitChild, waitEnded } from "../sys/pid.ts";
+import type { ForegroundConsole } from "./foreground-console.ts";
 import type { ProcessName } from "./state.ts";
 
 /** Signals that somebody sends to a waiting crio-lxc are meant for the container. */
@@ -9,22 +11,46 @@ const FORWARDED = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2
 const TURN_MS = { first: 5, later: 50 } as const;
 const FIRST_TURNS = 200;
 
+/** From its making on no signal is lost: those that come before there is a process are kept for it. */
+export class ForwardedSignals implements Disposable {
+  readonly #kept: NodeJS.Signals[] = [];
+  #process: Fd | undefined;
+  readonly #forward = (name: NodeJS.Signals): void => {
+    if (this.#process === undefined) this.#kept.push(name);
+    else signalProcess(this.#process, constants.signals[name]);
+  };
+
+  constructor() {
+    for (const name of FORWARDED) process.on(name, this.#forward);
+  }
+
+  sendTo(pidfd: Fd): void {
+    this.#process = pidfd;
+    for (const name of this.#kept.splice(0)) this.#forward(name);
+  }
+
+  [Symbol.dispose](): void {
+    for (const name of FORWARDED) process.off(name, this.#forward);
+  }
+}
+
 /**
  * Waits for a child that this process adopted as its subreaper, and passes signals on to it.
+ * @param console keys and output are passed on, too
  * @returns its exit code, 128 + signal if a signal ended it; 255 if somebody else has reaped it
  */
-export async function waitForAdopted(child: ProcessName): Promise<number> {
+export async function waitForAdopted(
+  child: ProcessName,
+  signals: ForwardedSignals,
+  console?: ForegroundConsole,
+): Promise<number> {
   using pidfd = openProcess(child.pid, child.startTime);
   if (pidfd !== undefined) {
-    const forward = (name: NodeJS.Signals): void => {
-      signalProcess(pidfd, constants.signals[name]);
-    };
-    for (const name of FORWARDED) process.on(name, forward);
-    try {
-      for (let n = 0; !waitEnded(pidfd, n < FIRST_TURNS ? TURN_MS.first : TURN_MS.later); n++) await turn();
-    } finally {
-      for (const name of FORWARDED) process.off(name, forward);
-    }
+    signals.sendTo(pidfd);
+    const ended = (ms: number): boolean =>
+      console === undefined ? waitEnded(pidfd, ms) : console.relay(pidfd, ms);
+    for (let n = 0; !ended(n < FIRST_TURNS ? TURN_MS.first : TURN_MS.later); n++) await turn();
   }
+  console?.passRest();
   return waitChild(child.pid) ?? 255;
 }

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { type Fd, syscallFd } from "./fd.ts";
 import { hasCode, rawSyscall, syscall, syscallError } from "./ffi.ts";
-import { waitReadable } from "./socket.ts";
+import { waitReadable } from "./poll.ts";
 
 const PR_SET_CHILD_SUBREAPER = 36;
 const ESRCH = 3;

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { fstatSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { Fd } from "./fd.ts";
+import { waitReadable } from "./poll.ts";
 import {
   acceptUnix,
   connectUnix,
@@ -9,7 +10,6 @@ import {
   receiveMessage,
   sendMessage,
   socketPair,
-  waitReadable,
 } from "./socket.ts";
 
 let directory = "";

@@ -3,6 +3,7 @@ import { basename, dirname } from "node:path";
 import { AtomfsError } from "../core/errors.ts";
 import { Fd, openDirectoryPath, syscallFd } from "./fd.ts";
 import { rawSyscall, showPath, syscall, syscallError } from "./ffi.ts";
+import { waitReadable } from "./poll.ts";
 
 /** include/linux/socket.h, include/uapi/asm-generic/socket.h; the same on x86-64 and arm64. */
 const AF_UNIX = 1;
@@ -16,7 +17,6 @@ const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x40000000;
 const MSG_CTRUNC = 0x8;
 const MSG_TRUNC = 0x20;
-const POLLIN = 1;
 const CMSG_HEADER = 16;
 const CREDENTIALS_SPACE = CMSG_HEADER + 16;
 
@@ -116,23 +116,6 @@ export function receiveMessage(
   }
   if (result === 0 && descriptors.length === 0) return undefined;
   return { bytes: bytes.subarray(0, result), descriptors, sender };
-}
-
-/** False after the timeout. The end of the other side counts as readable. */
-export function waitReadable(fd: Fd, timeoutMs: number): boolean {
-  const request = Buffer.alloc(8);
-  request.writeInt32LE(fd.number, 0);
-  request.writeInt16LE(POLLIN, 4);
-  const end = performance.now() + timeoutMs;
-  for (;;) {
-    const left = Math.max(0, end - performance.now());
-    const time = Buffer.alloc(16);
-    time.writeBigInt64LE(BigInt(Math.floor(left / 1000)), 0);
-    time.writeBigInt64LE(BigInt(Math.floor((left % 1000) * 1e6)), 8);
-    const result = rawSyscall("ppoll", request, 1, time, null, 8);
-    if (result >= 0) return result > 0;
-    if (result !== -4) throw syscallError(-result, "wait for a descriptor");
-  }
 }
 
 function rawSyscallRetrying(socket: Fd, header: MessageHeader): number {

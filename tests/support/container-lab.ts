@@ -27,6 +27,7 @@ const APPLETS = [
   "readlink",
   "sleep",
   "stty",
+  "touch",
   "true",
   "tty",
 ];

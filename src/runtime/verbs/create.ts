@@ -9,6 +9,7 @@ import { openProcess } from "../../sys/pid.ts";
 import { connectUnix, sendMessage } from "../../sys/socket.ts";
 import type { RootAnnotations } from "../at-create.ts";
 import { listProcesses, removeCgroups } from "../cgroups.ts";
+import type { ForegroundConsole } from "../foreground-console.ts";
 import { runHostHooks } from "../host-hooks.ts";
 import type { CreateOptions } from "../invocation.ts";
 import type { Launched, Launcher } from "../launcher.ts";
@@ -50,12 +51,13 @@ export async function createContainer(
   return 0;
 }
 
-/** Leaves nothing behind if it fails. */
+/** Leaves nothing behind if it fails. @param openConsole for a container in the foreground */
 export async function createHeld(
   session: Session,
   held: Held,
   options: CreateOptions,
   maker: Maker,
+  openConsole?: () => ForegroundConsole,
 ): Promise<ContainerRecord> {
   let record: ContainerRecord | undefined;
   const remember = (next: ContainerRecord): void => {
@@ -63,7 +65,7 @@ export async function createHeld(
     record = next;
   };
   try {
-    return await make(session, held, options, maker, remember);
+    return await make(session, held, options, maker, remember, openConsole);
   } catch (error) {
     try {
       await destroy(session, held, options.id, record);
@@ -81,12 +83,14 @@ async function make(
   options: CreateOptions,
   maker: Maker,
   remember: (record: ContainerRecord) => void,
+  openConsole: (() => ForegroundConsole) | undefined,
 ): Promise<ContainerRecord> {
   const bundle = resolve(options.bundle);
   const bytes = readConfig(bundle);
   const config = parseRuntimeConfig(bytes);
   const ofRoot = maker.placeRoot?.(session, { bundle, config }) ?? {};
-  const prepared = maker.prepare(session, { options, bundle, directory: held.directory, config });
+  const { directory } = held;
+  const prepared = maker.prepare(session, { options, bundle, directory, config, openConsole });
   for (const warning of prepared.warnings) session.warn(warning);
   const record = newRecord(session, options.id, bundle, prepared, ofRoot);
   refuseOccupied(prepared.cgroups.directories);

@@ -2,6 +2,7 @@ import { readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { AtomfsError } from "../../core/errors.ts";
 import { parseProcess, parseRuntimeConfig } from "../../formats/oci/runtime-config/parse.ts";
+import type { ProcessConfig, RuntimeConfig } from "../../formats/oci/runtime-config/types.ts";
 import type { Fd } from "../../sys/fd.ts";
 import { readFileBounded } from "../../sys/files.ts";
 import { openProcess } from "../../sys/pid.ts";
@@ -13,16 +14,17 @@ import {
   planExec,
   withOptions,
 } from "../exec-plan.ts";
+import { ForegroundConsole } from "../foreground-console.ts";
 import type { ExecOptions } from "../invocation.ts";
 import { currentStatus } from "../oci-state.ts";
-import { cachedSeccomp, homeOf, LXC_START, readPlayer } from "../ordinary-maker.ts";
+import { cachedSeccomp, homeOf, LXC_START, readPlayer, withSize } from "../ordinary-maker.ts";
 import { playInContainer } from "../player-exec.ts";
 import { openDescriptor } from "../preparation.ts";
 import { encodeProgram } from "../program-codec.ts";
 import { readHostFacts } from "../read-host-facts.ts";
 import type { Session } from "../session.ts";
 import { type ContainerRecord, containerDirectory, FILES, type ProcessName } from "../state.ts";
-import { waitForAdopted } from "../waiting.ts";
+import { ForwardedSignals, waitForAdopted } from "../waiting.ts";
 import { sendPidfd, writePidFile } from "./create.ts";
 import { existing } from "./state.ts";
 
@@ -37,10 +39,37 @@ export async function execInContainer(session: Session, options: ExecOptions): P
   const init = checkRunning(record, options.ignorePaused);
   using pidfd = openProcess(init.pid, init.startTime);
   if (pidfd === undefined) throw notRunning(options.id, "stopped");
-  const name = await play(session, record, init, pidfd, options);
+  using signals = options.detach ? undefined : new ForwardedSignals();
+  const wanted = readProcess(session, record, options);
+  await using console = ownConsole(wanted.process, options);
+  const name = await play(session, record, init, pidfd, options, wanted, console);
   if (options.pidfdSocket !== undefined) sendPidfd(options.pidfdSocket, name);
   if (options.pidFile !== undefined) writePidFile(options.pidFile, name.pid);
-  return options.detach ? 0 : await waitForAdopted(name);
+  if (signals === undefined) return 0;
+  await console?.attach();
+  return await waitForAdopted(name, signals, console);
+}
+
+/** A terminal without --console-socket is joined to the one that crio-lxc was called from. */
+function ownConsole(process: ProcessConfig, options: ExecOptions): ForegroundConsole | undefined {
+  if (!process.terminal || options.consoleSocket !== undefined) return undefined;
+  if (!options.detach) return new ForegroundConsole();
+  throw new AtomfsError(
+    "usage",
+    "cannot allocate tty if crio-lxc will detach without setting console socket",
+  );
+}
+
+type WantedProcess = { readonly config: RuntimeConfig; readonly process: ProcessConfig };
+
+function readProcess(session: Session, record: ContainerRecord, options: ExecOptions): WantedProcess {
+  const directory = containerDirectory(session.global.root, record.id);
+  const config = parseRuntimeConfig(readFileBounded(join(directory, FILES.config), MAX_DOCUMENT_BYTES));
+  const process =
+    options.processFile === undefined
+      ? commandProcess(config, options)
+      : withOptions(parseProcess(readFileSync(options.processFile)), options);
+  return { config, process };
 }
 
 function checkRunning(record: ContainerRecord, ignorePaused: boolean): ProcessName {
@@ -64,16 +93,13 @@ async function play(
   init: ProcessName,
   pidfd: Fd,
   options: ExecOptions,
+  { config, process }: WantedProcess,
+  console: ForegroundConsole | undefined,
 ): Promise<ProcessName> {
   const directory = containerDirectory(session.global.root, record.id);
-  const config = parseRuntimeConfig(readFileBounded(join(directory, FILES.config), MAX_DOCUMENT_BYTES));
-  const process =
-    options.processFile === undefined
-      ? commandProcess(config, options)
-      : withOptions(parseProcess(readFileSync(options.processFile)), options);
   const plan = planExec(
     config,
-    process,
+    withSize(process, console?.size),
     differentNamespaces(init.pid),
     pidfd.number,
     readHostFacts(LXC_START),
@@ -86,7 +112,7 @@ async function play(
   for (const warning of plan.warnings) session.warn(warning);
   using opened = new DisposableStack();
   const player = readPlayer();
-  const places = { directory, consoleSocket: options.consoleSocket, player };
+  const places = { directory, consoleSocket: options.consoleSocket ?? console?.socket, player };
   const [, ...others] = plan.descriptors;
   const descriptors = others.map((request, i) => opened.use(openDescriptor(request, i, places)));
   const cgroups = cgroupsFor(record, options.cgroup);

@@ -1,9 +1,10 @@
 import { AtomfsError } from "../../core/errors.ts";
 import { becomeSubreaper } from "../../sys/pid.ts";
+import { ForegroundConsole } from "../foreground-console.ts";
 import type { CreateOptions } from "../invocation.ts";
 import type { Session } from "../session.ts";
 import { type ContainerRecord, createDirectory, type Held, type ProcessName } from "../state.ts";
-import { waitForAdopted } from "../waiting.ts";
+import { ForwardedSignals, waitForAdopted } from "../waiting.ts";
 import { createHeld, type Maker } from "./create.ts";
 import { deleteContainer, destroy } from "./delete.ts";
 import { startHeld } from "./start.ts";
@@ -17,18 +18,37 @@ export async function runContainer(
   options: CreateOptions & { readonly detach: boolean; readonly keep: boolean },
   maker: Maker,
 ): Promise<number> {
+  if (options.detach) {
+    await createAndStart(session, options, maker);
+    return 0;
+  }
   // The container's init becomes this process's child, so that its exit code can be known.
-  if (!options.detach) becomeSubreaper();
-  const init = await createAndStart(session, options, maker);
-  if (options.detach) return 0;
-  const code = await waitForAdopted(init);
-  if (!options.keep) await deleteContainer(session, { id: options.id, force: true });
-  return code;
+  becomeSubreaper();
+  using signals = new ForwardedSignals();
+  let console: ForegroundConsole | undefined;
+  const openConsole = (): ForegroundConsole => {
+    console = new ForegroundConsole();
+    return console;
+  };
+  try {
+    const init = await createAndStart(session, options, maker, openConsole);
+    await console?.attach();
+    const code = await waitForAdopted(init, signals, console);
+    if (!options.keep) await deleteContainer(session, { id: options.id, force: true });
+    return code;
+  } finally {
+    await console?.[Symbol.asyncDispose]();
+  }
 }
 
-async function createAndStart(session: Session, options: CreateOptions, maker: Maker): Promise<ProcessName> {
+async function createAndStart(
+  session: Session,
+  options: CreateOptions,
+  maker: Maker,
+  openConsole?: () => ForegroundConsole,
+): Promise<ProcessName> {
   using held = createDirectory(session.global.root, options.id);
-  const record = await createHeld(session, held, options, maker);
+  const record = await createHeld(session, held, options, maker, openConsole);
   if (record.init === undefined) throw new AtomfsError("failed", `container ${options.id} has no init`);
   await startOrDestroy(session, held, record);
   return record.init;
