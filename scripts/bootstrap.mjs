@@ -1,10 +1,11 @@
-// The way from a fresh clone to a running command: npm run demo | test | bench.
+// The way from a fresh clone to a running command: npm run demo | test | test:vm | bench.
 // Runs on plain Node.js without any npm package, because it is what installs them.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { PACKAGES } from "./debian-packages.mjs";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const BUN = join(ROOT, "node_modules/.bin/bun");
@@ -12,43 +13,12 @@ const MIN_NODE = 18;
 /** Seconds to wait for another apt or dpkg, such as the unattended upgrade of a fresh machine's first minutes. */
 const APT_LOCK_SECONDS = 600;
 
-const ENTRY = { demo: "scripts/demo/main.ts", test: "tests/run.ts", bench: "bench/main.ts" };
-
-/** Debian packages by command, each with what needs it. "a|b": either will do, a is installed if both are missing. */
-const PACKAGES = [
-  // The engine whose containers are fixed, and what it calls.
-  ["podman", "demo test bench", "the engine whose containers get the fix"],
-  ["runc", "demo test bench", "the runtime Podman calls"],
-  ["conmon", "demo test bench", "Podman's monitor of a container"],
-  ["catatonit", "demo test bench", "podman run --init"],
-  ["netavark|containernetworking-plugins", "demo test bench", "the network of Podman's containers"],
-  ["iptables", "demo test bench", "called by netavark"],
-  ["uidmap", "demo test bench", "called by buildah and by Podman's user namespaces"],
-  ["iproute2", "demo test bench", "removes the network bridge of the demo"],
-  // What makes and moves the images.
-  ["debootstrap", "demo test bench", "makes the root directories of the images"],
-  ["umoci", "demo test bench", "makes OCI images of root directories"],
-  ["buildah", "demo test bench", "builds images"],
-  ["skopeo", "demo test bench", "copies images between registries, layouts and engines"],
-  ["xz-utils", "demo test bench", "xz members of .deb files"],
-  ["zstd", "demo test bench", "zstd layers of images"],
-  ["gpgv", "demo test bench", "checks the signature of an apt repository"],
-  ["debian-archive-keyring", "demo test bench", "Debian's keys, for gpgv and debootstrap"],
-  // What only tests compare with or make their input with.
-  ["lxc", "test", "lxc-start, which crio-lxc starts containers with"],
-  ["busybox-static", "test", "the programs in the containers of crio-lxc's tests"],
-  ["strace", "test", "kills crio-lxc at a given system call"],
-  ["python3", "test", "makes system calls under a compiled seccomp filter"],
-  ["procps", "test", "ps, to see what tests left running"],
-  ["gcc", "test", "makes the player, and ELF files to check"],
-  ["libc6-dev", "test", "as gcc"],
-  ["binutils", "test", "readelf, to compare with"],
-  ["fsverity", "test", "fs-verity digests, to compare with"],
-  ["erofs-utils", "test", "fsck.erofs and dump.erofs, to compare with"],
-  ["attr", "test", "getfattr and setfattr, to compare with"],
-  ["gnupg", "test", "signs the apt repositories of tests"],
-  ["apt-utils", "test", "apt-ftparchive makes the apt repositories of tests"],
-];
+const ENTRY = {
+  demo: "scripts/demo/main.ts",
+  test: "tests/run.ts",
+  "test:vm": "tests/vm/main.ts",
+  bench: "bench/main.ts",
+};
 
 function say(text) {
   process.stderr.write(`${text}\n`);
@@ -192,7 +162,7 @@ function runCommand(command, args) {
 
 const [command, ...args] = process.argv.slice(2);
 if (!Object.hasOwn(ENTRY, command ?? "")) {
-  stop(`Unknown command "${command ?? ""}": use npm run demo, npm test or npm run bench.`);
+  stop(`Unknown command "${command ?? ""}": use npm run demo, npm test, npm run test:vm or npm run bench.`);
 }
 checkMachine();
 installNpmPackages();

@@ -1,19 +1,20 @@
 /**
- * Runs every suite, or those named on the command line, one after the other:
- *   npm test [-- SUITE...]
+ * Runs every suite, or the suites and test files named on the command line, one after the other:
+ *   npm test [-- SUITE|FILE...]
  * Shows what a suite wrote only if it failed. The last line of stdout is `N passed, N failed, N skipped`.
  */
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { addCounts, NO_TESTS, parseJunit, type TestCount } from "./support/junit.ts";
-import { forgottenFiles, SUITES, type Suite, suiteFiles } from "./support/suites.ts";
+import { patience } from "./support/slowness.ts";
+import { chooseSuites, forgottenFiles, SUITES, type Suite, suiteFiles } from "./support/suites.ts";
 
 const REPOSITORY = join(import.meta.dir, "..");
 /** A process that takes longer hangs. Bun's own limit of a test cannot end a loop that never waits. */
-const PROCESS_LIMIT_MS = 45 * 60_000;
+const PROCESS_LIMIT_MS = patience(45 * 60_000);
 /** Time for tests to clean up after an interrupt, before they are killed. */
-const GRACE_MS = 10_000;
+const GRACE_MS = patience(10_000);
 const OUTPUT_SHOWN = 200_000;
 
 type Outcome = TestCount & {
@@ -129,7 +130,7 @@ async function runSuite(suite: Suite): Promise<Outcome> {
   let total: Outcome = { ...NO_TESTS, skippedNames: [], complaints: [] };
   for (const batch of batches) {
     if (interrupted) break;
-    const outcome = await runFiles(batch, suite.timeoutMs, suite.serial);
+    const outcome = await runFiles(batch, patience(suite.timeoutMs), suite.serial);
     total = {
       ...addCounts(total, outcome),
       skippedNames: [...total.skippedNames, ...outcome.skippedNames],
@@ -143,17 +144,6 @@ function countsText({ passed, failed, skipped }: TestCount): string {
   return `${passed} passed, ${failed} failed, ${skipped} skipped`;
 }
 
-/** The suites of these names, all without names; undefined, with a message, for a name that no suite has. */
-function chosenSuites(names: readonly string[]): readonly Suite[] | undefined {
-  const unknown = names.find((name) => !SUITES.some((suite) => suite.name === name));
-  if (unknown !== undefined) {
-    console.error(`error: There is no suite "${unknown}". Suites:`);
-    for (const suite of SUITES) console.error(`  ${suite.name.padEnd(12)}${suite.about}`);
-    return undefined;
-  }
-  return names.length === 0 ? SUITES : SUITES.filter((suite) => names.includes(suite.name));
-}
-
 function onSignal(): void {
   interrupted = true;
   const child = current;
@@ -163,8 +153,12 @@ function onSignal(): void {
 }
 
 async function main(names: readonly string[]): Promise<number> {
-  const suites = chosenSuites(names);
-  if (suites === undefined) return 2;
+  const suites = chooseSuites(REPOSITORY, names);
+  if (typeof suites === "string") {
+    console.error(`error: ${suites}. Suites:`);
+    for (const suite of SUITES) console.error(`  ${suite.name.padEnd(12)}${suite.about}`);
+    return 2;
+  }
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
 
   let total: TestCount = NO_TESTS;

@@ -11,6 +11,8 @@ import {
 import { join } from "node:path";
 import { becomeSubreaper, readStat, waitChild } from "../../src/sys/pid.ts";
 import { acceptUnix, listenUnix, receiveMessage } from "../../src/sys/socket.ts";
+import { buildPlayer } from "../support/build-player.ts";
+import { patience } from "../support/slowness.ts";
 
 /** A running container of busybox, made by crio-lxc with its own planner, and what joins it. */
 
@@ -19,13 +21,12 @@ const ID = `exec-${process.pid}`;
 let scratch = "";
 let init = 0;
 
-beforeAll(() => {
+beforeAll(async () => {
   scratch = mkdtempSync("/var/tmp/atomfs-exec-");
   const player = join(REPOSITORY, "dist/player");
   if (!existsSync(player)) {
     mkdirSync(join(REPOSITORY, "dist"), { recursive: true });
-    const built = Bun.spawnSync(["sh", join(REPOSITORY, "native/build.sh"), player]);
-    if (built.exitCode !== 0) throw new Error(`the player does not build: ${built.stderr.toString()}`);
+    await buildPlayer(player);
   }
   becomeSubreaper();
   const rootfs = join(scratch, "bundle/rootfs");
@@ -67,7 +68,7 @@ function crio(...args: readonly string[]): Answer {
       join(scratch, "run"),
       ...args,
     ],
-    { stdin: "ignore", stdout: "ignore", stderr: "ignore", timeout: 60_000 },
+    { stdin: "ignore", stdout: "ignore", stderr: "ignore", timeout: patience(60_000) },
   );
   return {
     code: child.exitCode,
@@ -117,7 +118,7 @@ test("a terminal comes by the console socket", () => {
   const args = ["exec", "-d", "-t", "--console-socket", path, "--pid-file", pidFile, ID, "tty"];
   expect(crio(...args).code).toBe(0);
   using connection = acceptUnix(listener);
-  const message = receiveMessage(connection, { bytes: 100, descriptors: 1, timeoutMs: 10_000 });
+  const message = receiveMessage(connection, { bytes: 100, descriptors: 1, timeoutMs: patience(10_000) });
   for (const fd of message?.descriptors ?? []) fd[Symbol.dispose]();
   expect(message?.descriptors).toHaveLength(1);
   waitChild(Number(readFileSync(pidFile, "latin1")));

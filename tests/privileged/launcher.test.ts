@@ -18,6 +18,8 @@ import type { Fd } from "../../src/sys/fd.ts";
 import { hasCode } from "../../src/sys/ffi.ts";
 import { becomeSubreaper, openPidfd, readStat, waitChild, waitEnded } from "../../src/sys/pid.ts";
 import { acceptUnix, listenUnix, receiveMessage } from "../../src/sys/socket.ts";
+import { buildPlayer } from "../support/build-player.ts";
+import { patience } from "../support/slowness.ts";
 
 const REPOSITORY = join(import.meta.dir, "../..");
 const LAB = join(REPOSITORY, "tests/support/runtime-lab.ts");
@@ -28,11 +30,10 @@ let root = "";
 let serial = 0;
 let id = "";
 
-beforeAll(() => {
+beforeAll(async () => {
   scratch = mkdtempSync("/var/tmp/atomfs-launcher-");
   root = join(scratch, "run");
-  const built = Bun.spawnSync(["sh", join(REPOSITORY, "native/build.sh"), join(scratch, "player")]);
-  if (built.exitCode !== 0) throw new Error(`the player does not build: ${built.stderr.toString()}`);
+  await buildPlayer(join(scratch, "player"));
   // What conmon and containerd's shim do.
   becomeSubreaper();
   const rootfs = join(scratch, "bundle/rootfs");
@@ -67,7 +68,7 @@ function labWith(extra: Readonly<Record<string, string>>, args: readonly string[
     stdin: "ignore",
     stdout: out,
     stderr: err,
-    timeout: 60_000,
+    timeout: patience(60_000),
   });
   closeSync(out);
   closeSync(err);
@@ -248,7 +249,7 @@ describe("create", () => {
     using listener = listenUnix(path, "stream");
     const init = create("--console-socket", path);
     using connection = acceptUnix(listener);
-    const message = receiveMessage(connection, { bytes: 100, descriptors: 1, timeoutMs: 10_000 });
+    const message = receiveMessage(connection, { bytes: 100, descriptors: 1, timeoutMs: patience(10_000) });
     const terminal = message?.descriptors[0];
     if (terminal === undefined) throw new Error("no terminal came");
     using _ = terminal;

@@ -5,15 +5,18 @@ const CACHE = "/var/cache/atomfs-dev";
 const ROOTFS = `${CACHE}/rootfs-minbase`;
 const PACKAGES = `${CACHE}/debs`;
 
-/** The Debian archive that this machine installs from; no mirror is ever named in the repository. */
-async function archive(): Promise<string> {
+/**
+ * The archive that this machine installs a release of Debian from ("bookworm", "bookworm-security"); no mirror is ever named in
+ * the repository.
+ */
+export async function archiveOf(codename: string): Promise<string> {
   const { stdout } = await run(["apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)"]);
   const line = stdout
     .toString()
     .split("\n")
-    .find((text) => text.startsWith("bookworm "));
-  if (line === undefined) throw new Error("This machine's apt knows no archive with Debian 12");
-  return line.slice("bookworm ".length).trim();
+    .find((text) => text.startsWith(`${codename} `));
+  if (line === undefined) throw new Error(`This machine's apt knows no archive with ${codename}`);
+  return line.slice(codename.length).trim();
 }
 
 /** A minimal Debian 12 root directory, made once a machine. Must not be changed: `copyRootfs` makes copies. */
@@ -22,7 +25,7 @@ export async function debianRootfs(): Promise<string> {
   mkdirSync(CACHE, { recursive: true });
   const unfinished = `${ROOTFS}.${process.pid}`;
   try {
-    await run(["debootstrap", "--variant=minbase", "bookworm", unfinished, await archive()]);
+    await run(["debootstrap", "--variant=minbase", "bookworm", unfinished, await archiveOf("bookworm")]);
     renameSync(unfinished, ROOTFS);
   } finally {
     rmSync(unfinished, { recursive: true, force: true });

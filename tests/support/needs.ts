@@ -1,4 +1,5 @@
 import { test } from "bun:test";
+import { patience } from "./slowness.ts";
 
 /**
  * A test that this machine may be unable to run. With a reason it is skipped, and the reason is part of its name, which
@@ -11,5 +12,5 @@ export function testUnless(
   timeoutMs?: number,
 ): void {
   if (reason !== undefined) test.skip(`${name} [${reason}]`, body);
-  else test(name, body, timeoutMs);
+  else test(name, body, timeoutMs === undefined ? undefined : patience(timeoutMs));
 }

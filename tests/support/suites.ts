@@ -85,3 +85,22 @@ export function forgottenFiles(repository: string): string[] {
   const all = suiteFiles(repository, ["{src,tests,scripts,bench}/**/*.test.{ts,tsx,mjs,js}"]);
   return all.filter((file) => !known.has(file));
 }
+
+/**
+ * What a command line asks for: suites by name, test files by path (each counts under its suite); everything without a
+ * name. @returns what is wrong with the names, if something is
+ */
+export function chooseSuites(repository: string, names: readonly string[]): readonly Suite[] | string {
+  if (names.length === 0) return SUITES;
+  const chosen: Suite[] = [];
+  const unknown = new Set(names);
+  for (const suite of SUITES) {
+    if (unknown.delete(suite.name)) chosen.push(suite);
+    else if (suite.kind === "tests") {
+      const files = suiteFiles(repository, suite.globs).filter((file) => unknown.delete(file));
+      if (files.length > 0) chosen.push({ ...suite, globs: files });
+    }
+  }
+  const [name] = unknown;
+  return name === undefined ? chosen : `There is no suite and no test file "${name}"`;
+}

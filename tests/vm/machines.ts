@@ -1,0 +1,87 @@
+import type { KernelName, VirtualJob, VirtualMachine } from "./plan.ts";
+import { SLOWNESS } from "./plan.ts";
+import { type LxcVersion, lxcRoot } from "./work-disk.ts";
+
+const BUN = "node_modules/.bin/bun";
+const REPOSITORY = "/work/repository";
+const ENVIRONMENT = { TEST_SLOWNESS: String(SLOWNESS) };
+
+/** Tests that a guest without network cannot run, or that another job is. */
+export const NOT_IN_GUEST: Readonly<Record<string, string>> = {
+  "tests/privileged/demo.test.ts": "the job demo is this",
+  "tests/privileged/dpkg-equality.test.ts": "downloads 40 packages",
+  "tests/privileged/ldconfig.test.ts": "downloads packages",
+  "tests/privileged/scripts.test.ts": "downloads packages",
+};
+
+const LAUNCHER_TESTS = ["tests/privileged/launcher.test.ts", "tests/privileged/crio-lxc-exec.test.ts"];
+
+function suiteJob(file: string): VirtualJob {
+  return {
+    name: file.replace(/^.*\//, "").replace(".test.ts", ""),
+    argv: [BUN, "tests/run.ts", file],
+    env: ENVIRONMENT,
+    kind: "suites",
+  };
+}
+
+const DEMO: VirtualJob = {
+  name: "demo",
+  argv: [BUN, "scripts/demo/main.ts"],
+  env: ENVIRONMENT,
+  kind: "command",
+};
+
+/** The launcher's tests with the LXC and the C library of another release. */
+function lxcJob(version: LxcVersion): VirtualJob {
+  return {
+    name: `lxc-${version}`,
+    argv: [
+      "sh",
+      "tests/vm/guest/in-root.sh",
+      lxcRoot(version),
+      version,
+      BUN,
+      "tests/run.ts",
+      ...LAUNCHER_TESTS,
+    ],
+    // These roots have no compiler.
+    env: { ...ENVIRONMENT, TEST_PLAYER: `${REPOSITORY}/dist/player` },
+    kind: "suites",
+  };
+}
+
+/** @param privileged all files of the suite of that name */
+function machine(kernel: KernelName, files: readonly string[], more: readonly VirtualJob[]): VirtualMachine {
+  return {
+    name: kernel,
+    kernel,
+    verity: kernel !== "6.1",
+    jobs: [...files.filter((file) => NOT_IN_GUEST[file] === undefined).map(suiteJob), ...more],
+    limit: 240,
+  };
+}
+
+export function allMachines(privileged: readonly string[]): readonly VirtualMachine[] {
+  return [machine("6.1", privileged, [DEMO]), machine("6.12", privileged, [lxcJob("6"), lxcJob("7"), DEMO])];
+}
+
+/** What fits into a few minutes of every change's checks. */
+export function slice(): readonly VirtualMachine[] {
+  const files = ["launcher", "mounts", "at-create"].map((name) => `tests/privileged/${name}.test.ts`);
+  return [{ ...machine("6.1", files, [DEMO]), limit: 10 }];
+}
+
+/** The machines with the jobs of these names alone; those without any are left out. */
+export function withJobs(
+  machines: readonly VirtualMachine[],
+  names: readonly string[],
+): readonly VirtualMachine[] {
+  if (names.length === 0) return machines;
+  return machines
+    .map((each) => ({
+      ...each,
+      jobs: each.jobs.filter(({ name }) => names.includes(name) || names.includes(`${each.name}:${name}`)),
+    }))
+    .filter(({ jobs }) => jobs.length > 0);
+}

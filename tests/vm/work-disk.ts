@@ -1,0 +1,96 @@
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { buildDemoImages, DEFAULT_CACHE_DIR, VULNERABLE_PACKAGE } from "../../scripts/demo/images.ts";
+import { run } from "../../src/sys/process.ts";
+import { buildPlayer } from "../support/build-player.ts";
+import { debianRootfs } from "../support/debian-rootfs.ts";
+import { copyArchive } from "./archive.ts";
+import { makeFilesystem } from "./root-disk.ts";
+import { cached, makeTree, type TreeRecipe } from "./trees.ts";
+
+const REPOSITORY = join(import.meta.dir, "../..");
+/** Checks of the source, which nobody runs in the guest. */
+const NOT_IN_GUEST = ["typescript", "@typescript", "@biomejs"];
+/** The packages of the demo's images that are fixed together. */
+const FIXED_PACKAGES = [VULNERABLE_PACKAGE, "expat"];
+const DISK_SIZE = "8G";
+
+/** liblxc with its own C library, and what the tests call. Unpacked, not installed. */
+const LXC_PACKAGES = ["base-files", "lxc", "busybox-static", "dash", "coreutils", "findutils", "util-linux"];
+
+export type LxcVersion = "6" | "7";
+
+const LXC: Readonly<Record<LxcVersion, TreeRecipe>> = {
+  "6": { suite: "trixie", beside: [], variant: "extract", packages: LXC_PACKAGES },
+  "7": { suite: "sid", beside: [], variant: "extract", packages: LXC_PACKAGES },
+};
+
+/** Where the guest finds it. */
+export function lxcRoot(version: LxcVersion): string {
+  return `/work/lxc-${version}`;
+}
+
+export type WorkRequest = {
+  readonly cache: string;
+  readonly directory: string;
+  readonly lxc: readonly LxcVersion[];
+  readonly onStep: (what: string) => void;
+  readonly signal: AbortSignal;
+};
+
+/** A disk with this checkout as it is, what tests find in their caches, a part of Debian's archive and other versions of LXC. */
+export async function workDisk(request: WorkRequest): Promise<string> {
+  const { cache, directory, signal, onStep } = request;
+  const tree = join(directory, "work-tree");
+  mkdirSync(join(tree, "caches"), { recursive: true });
+  onStep("this checkout");
+  await copyRepository(join(tree, "repository"));
+  onStep("Debian's archive, as far as the demo needs it");
+  await copyArchive(join(tree, "archive"), FIXED_PACKAGES);
+  onStep("the demo's images and a Debian root");
+  const { web } = await buildDemoImages({ cacheDir: DEFAULT_CACHE_DIR, log: onStep, signal });
+  for (const made of [dirname(web.layout), await debianRootfs()]) {
+    const target = join(tree, "caches", basename(dirname(made)), basename(made));
+    mkdirSync(dirname(target), { recursive: true });
+    await run(["cp", "-a", "--reflink=auto", made, target], { signal });
+  }
+  for (const version of request.lxc) {
+    onStep(`LXC ${version} of ${LXC[version].suite}`);
+    const key = new Bun.CryptoHasher("sha256")
+      .update(JSON.stringify(LXC[version]))
+      .digest("hex")
+      .slice(0, 12);
+    const made = await cached(join(cache, `lxc-${version}-${key}`), (work) =>
+      makeTree(LXC[version], join(work, "tree"), signal),
+    );
+    await run(["cp", "-a", "--reflink=auto", join(made, "tree"), join(tree, basename(lxcRoot(version)))], {
+      signal,
+    });
+  }
+  onStep("the disk of all that");
+  const disk = join(directory, "work.ext4");
+  await makeFilesystem(disk, DISK_SIZE, tree);
+  rmSync(tree, { recursive: true });
+  return disk;
+}
+
+async function copyRepository(target: string): Promise<void> {
+  const listed = await run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
+    cwd: REPOSITORY,
+  });
+  for (const name of listed.stdout.toString().split("\0")) {
+    if (name === "" || !existsSync(join(REPOSITORY, name))) continue;
+    mkdirSync(dirname(join(target, name)), { recursive: true });
+    copyFileSync(join(REPOSITORY, name), join(target, name));
+  }
+  const modules = join(REPOSITORY, "node_modules");
+  for (const name of readdirSync(modules)) {
+    if (NOT_IN_GUEST.includes(name)) continue;
+    cpSync(join(modules, name), join(target, "node_modules", name), {
+      recursive: true,
+      verbatimSymlinks: true,
+    });
+  }
+  mkdirSync(join(target, "dist"));
+  await buildPlayer(join(target, "dist/player"));
+}
