@@ -44,7 +44,7 @@ async function runJob(job: VirtualJob): Promise<void> {
 }
 
 writeFileSync(join(results, "facts.json"), JSON.stringify(await facts()));
-console.log(`VM up after ${Math.round(Number(text("/proc/uptime").split(" ")[0]))} s`);
+console.log(`\nVM up after ${Math.round(Number(text("/proc/uptime").split(" ")[0]))} s`);
 for (const job of JSON.parse(readFileSync(jobsFile, "utf8")) as readonly VirtualJob[]) await runJob(job);
 const journal = await run(["journalctl", "--no-pager", "--boot"], { okCodes: [0, 1] });
 writeFileSync(join(results, "journal.log"), journal.stdout);
