@@ -9,6 +9,7 @@ import { registerImages } from "./images.ts";
 import { registerImport } from "./import.ts";
 import { registerMaintenance } from "./maintenance.ts";
 import { Output } from "./output.ts";
+import { registerSetup } from "./setup.ts";
 
 const VERSION = "0.1.0";
 
@@ -48,6 +49,7 @@ function buildProgram(wantsJson: boolean): Command {
     registerContainers,
     registerMaintenance,
     registerGc,
+    registerSetup,
   ]) {
     register(program, context);
   }

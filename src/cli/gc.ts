@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { Sha256, VerityDigest } from "../core/digest.ts";
 import { dropReleasedImages } from "../engines/drop-images.ts";
+import { readEngineHoldings } from "../engines/held-images.ts";
 import { moleculesInUse, mountedMolecules } from "../mounts/molecule-mounts.ts";
 import { collectGarbage } from "../store/gc.ts";
 import { currentGeneration, namesOf, type State } from "../store/state.ts";
@@ -40,7 +41,11 @@ function runGc(context: Context, options: Options): void {
   const now = new Date();
   const { command, graceMs } = { command: context.commandLine, graceMs: options.grace };
   const before = store.state;
-  const { expired, waiting } = dropReleasedImages(store, { command, now, graceMs, dryRun });
+  const { expired, waiting } = dropReleasedImages(
+    store,
+    { command, now, graceMs, dryRun },
+    readEngineHoldings(store.layout),
+  );
   const without = new Set(expired);
   const cache = { now: now.getTime(), maxAgeMs: options.cacheAge, maxBytes: options.cacheSize };
   const inUse = moleculesInUse(store.layout, dryRun ? mountedInVain(store, without) : undefined);

@@ -5,6 +5,7 @@ import { digestOf, TemporaryStore } from "../../tests/support/temporary-store.ts
 import type { Sha256 } from "../core/digest.ts";
 import { readEngineImages, writeEngineImages } from "../store/engine-images.ts";
 import { dropReleasedImages, type RemovedImage, removeImages } from "./drop-images.ts";
+import { readEngineHoldings } from "./held-images.ts";
 import { publishedImages, publishImage } from "./podman/image-store.ts";
 
 const NOW = new Date("2026-01-02T03:04:05Z");
@@ -126,7 +127,11 @@ describe("images remove", () => {
 
 describe("images that engines let go", () => {
   const drop = (dryRun = false, graceMs = 0) =>
-    dropReleasedImages(temporary.store, { ...DROP, graceMs, dryRun });
+    dropReleasedImages(
+      temporary.store,
+      { ...DROP, graceMs, dryRun },
+      readEngineHoldings(temporary.store.layout),
+    );
 
   beforeEach(() => {
     temporary.transact({ op: "name-removed", name: "localhost/web:latest" });

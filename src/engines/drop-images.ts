@@ -26,17 +26,18 @@ export type RemovedImage = {
 /**
  * What `gc` may take out of the journal: images that are in the store for an engine's sake, and that it has not held for
  * `graceMs`. With `dryRun` nothing is written.
- * @throws AtomfsError if the engine's storage cannot be read; then nothing is dropped
+ * @param engine `readEngineHoldings`, read just now
  */
 export function dropReleasedImages(
   store: Store,
   options: Drop & { readonly graceMs: number; readonly dryRun: boolean },
+  engine: EngineHoldings | undefined,
 ): Pick<Followed, "expired" | "waiting"> {
   using _lock = store.lock();
   const { layout, state } = store;
   const known = readEngineImages(layout);
   const times = { now: options.now.getTime(), graceMs: options.graceMs };
-  const followed = followEngine(state, known, readEngineHoldings(layout), times);
+  const followed = followEngine(state, known, engine, times);
   if (options.dryRun) return followed;
   removeFromJournal(store, followed.expired, options);
   const records = new Map([...followed.records].filter(([config]) => !followed.expired.includes(config)));

@@ -1,7 +1,7 @@
 import { realpathSync } from "node:fs";
 import type { Sha256 } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
-import { openContainersStorage } from "../sources/containers-storage.ts";
+import { type ContainersStorage, openContainersStorage } from "../sources/containers-storage.ts";
 import type { HeldImages } from "../store/engine-images.ts";
 import type { StoreLayout } from "../store/layout.ts";
 
@@ -14,11 +14,15 @@ export type EngineHoldings = HeldImages & {
  * What Podman, CRI-O and buildah hold in this machine's containers/storage; what they see in AtomFS's own image store is
  * not theirs. Undefined if there is no such storage, or one of another driver than overlay: it shares nothing with AtomFS.
  * @throws AtomfsError "bad-data" if there is one that cannot be read
+ * @param open default: the storage of CONTAINERS_STORAGE_CONF or the machine's storage.conf
  */
-export function readEngineHoldings(layout: StoreLayout): EngineHoldings | undefined {
-  let storage: ReturnType<typeof openContainersStorage>;
+export function readEngineHoldings(
+  layout: StoreLayout,
+  open: () => ContainersStorage = openContainersStorage,
+): EngineHoldings | undefined {
+  let storage: ContainersStorage;
   try {
-    storage = openContainersStorage();
+    storage = open();
   } catch (error) {
     if (error instanceof AtomfsError && (error.kind === "not-found" || error.kind === "unsupported"))
       return undefined;

@@ -21,6 +21,8 @@ import { type ByteString, displayText, fromText, treePath } from "../../src/core
 import type { VerityDigest } from "../../src/core/digest.ts";
 import { AtomfsError } from "../../src/core/errors.ts";
 import type { Tree } from "../../src/core/tree.ts";
+import { dropReleasedImages } from "../../src/engines/drop-images.ts";
+import { readEngineHoldings } from "../../src/engines/held-images.ts";
 import {
   importAllFromContainersStorage,
   importFromContainersStorage,
@@ -250,7 +252,15 @@ describe("the demo's images", () => {
   test(
     "objects stay when the engine removes the image, and only gc removes ours",
     async () => {
+      const released = (graceMs: number): readonly string[] =>
+        dropReleasedImages(
+          store,
+          { ...NOW, graceMs, dryRun: false },
+          readEngineHoldings(store.layout, storage),
+        ).expired;
+      expect(released(0)).toEqual([]);
       await podman("rm", "--all", "--force", "--time", "0");
+      expect(released(0)).toEqual([]);
       await podman("rmi", "--all", "--force");
       expect(readdirSync(layersDirectory).filter((entry) => /^[0-9a-f]{64}$/.test(entry))).toEqual([]);
       expect((await checkStore(store, { readObjects: true })).problems).toEqual([]);
@@ -258,6 +268,10 @@ describe("the demo's images", () => {
       // Files that a later layer put others over.
       expect(collectGarbage(store, new Set(), { dryRun: false }).paths.length).toBeLessThan(10);
       expect((await checkStore(store, { readObjects: true })).problems).toEqual([]);
+      expect(released(1)).toEqual([]);
+      expect(released(0)).toEqual([imported.image.config]);
+      collectGarbage(store, new Set(), { dryRun: false });
+      expect(objectsOf(store)).toEqual([]);
       store[Symbol.dispose]();
     },
     LIMIT_MS,
