@@ -1,8 +1,8 @@
 /**
- * Makes dist/: src/main.ts and the Bun runtime as one executable `atomfs`, its other name `crio-lxc`, and (where a C compiler is
- * installed) the `player` that crio-lxc needs beside it.
+ * Makes dist/: src/main.ts and the Bun runtime as one executable `atomfs`, `crio-lxc`, which starts it by its other name, and the
+ * `player` that crio-lxc needs beside it. The last two take a C compiler.
  */
-import { existsSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 
 const REPOSITORY = join(import.meta.dir, "..");
@@ -12,7 +12,8 @@ mkdirSync(join(REPOSITORY, "dist"), { recursive: true });
 try {
   await Bun.build({
     entrypoints: [join(REPOSITORY, "src/main.ts")],
-    compile: { outfile: OUTPUT },
+    // What lies in the caller's working directory is none of our configuration.
+    compile: { outfile: OUTPUT, autoloadDotenv: false, autoloadBunfig: false },
     minify: { syntax: true, whitespace: true },
     // Compiled ahead: a start takes half the time.
     bytecode: true,
@@ -20,9 +21,7 @@ try {
     // What is imported when it is needed is a file of its own, which is not even looked at before.
     splitting: true,
   });
-  const otherName = join(REPOSITORY, "dist/crio-lxc");
-  if (!existsSync(otherName)) symlinkSync("atomfs", otherName);
-  buildPlayer(join(REPOSITORY, "dist/player"));
+  buildNative();
   console.log(OUTPUT);
 } catch (error) {
   const causes = error instanceof AggregateError ? error.errors : [error];
@@ -30,12 +29,24 @@ try {
   process.exitCode = 1;
 }
 
-function buildPlayer(output: string): void {
+function buildNative(): void {
+  const command = join(REPOSITORY, "dist/crio-lxc");
   if (Bun.which("gcc") === null) {
-    rmSync(output, { force: true });
+    rmSync(join(REPOSITORY, "dist/player"), { force: true });
     console.error("note: gcc is not installed, so dist/player is not made: crio-lxc needs it");
+    // The same command, only slower.
+    rmSync(command, { force: true });
+    symlinkSync("atomfs", command);
     return;
   }
-  const { exitCode, stderr } = Bun.spawnSync(["sh", join(REPOSITORY, "native/build.sh"), output]);
-  if (exitCode !== 0) throw new Error(`native/build.sh: ${stderr.toString()}`);
+  compile("build.sh", join(REPOSITORY, "dist/player"));
+  compile("build-crio-lxc.sh", command);
+}
+
+/** By rename: the file may be in use, and may have been a symlink. */
+function compile(script: string, output: string): void {
+  const made = `${output}.${process.pid}`;
+  const { exitCode, stderr } = Bun.spawnSync(["sh", join(REPOSITORY, "native", script), made]);
+  if (exitCode !== 0) throw new Error(`native/${script}: ${stderr.toString()}`);
+  renameSync(made, output);
 }
