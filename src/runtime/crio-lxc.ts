@@ -1,5 +1,6 @@
 import { writeAll } from "../sys/files.ts";
 import { logTarget, parseInvocation } from "./argv.ts";
+import { attachAhead } from "./attach-ahead.ts";
 import { oneLine, writeLog } from "./failure-log.ts";
 import type { Invocation } from "./invocation.ts";
 import { VERB_NAMES } from "./option-tables.ts";
@@ -44,10 +45,12 @@ function complain(message: string): void {
 async function perform(session: Session, invocation: Invocation, maker: Maker | undefined): Promise<number> {
   switch (invocation.verb) {
     case "create": {
+      attachAhead();
       const { createContainer } = await import("./verbs/create.ts");
       return createContainer(session, invocation, maker ?? (await loadMaker()));
     }
     case "run": {
+      attachAhead();
       const { runContainer } = await import("./verbs/run.ts");
       return runContainer(session, invocation, maker ?? (await loadMaker()));
     }
@@ -68,6 +71,7 @@ async function perform(session: Session, invocation: Invocation, maker: Maker | 
       return deleteContainer(session, invocation);
     }
     case "exec": {
+      attachAhead();
       const { execInContainer } = await import("./verbs/exec.ts");
       return execInContainer(session, invocation);
     }

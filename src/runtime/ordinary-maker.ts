@@ -10,7 +10,7 @@ import { checkNamespace } from "../sys/namespace.ts";
 import { openInRoot } from "../sys/openat2.ts";
 import { compileSeccompCached } from "../sys/seccomp-cache.ts";
 import type { WindowSize } from "../sys/terminal.ts";
-import { placeMolecule, type RootAnnotations } from "./at-create.ts";
+import type { RootAnnotations } from "./at-create.ts";
 import { lxcLauncher } from "./launcher.ts";
 import { planLaunch } from "./planner.ts";
 import { prepareLaunch } from "./preparation.ts";
@@ -30,15 +30,20 @@ export function ordinaryMaker(): Maker {
   return { launcher: lxcLauncher(LXC_START), prepare, placeRoot };
 }
 
-function placeRoot(
+async function placeRoot(
   session: Session,
   { bundle, config }: { bundle: string; config: RuntimeConfig },
-): RootAnnotations {
+): Promise<RootAnnotations> {
+  const storeRoot = process.env["ATOMFS_ROOT"] ?? DEFAULT_ROOT_DIRECTORY;
+  const policyFile = process.env["ATOMFS_CONFIG"] ?? "/etc/atomfs/atomfs.toml";
+  // A machine that has no store and no policy does not even load what there is to do with them.
+  if (!existsSync(storeRoot) && !existsSync(policyFile)) return {};
+  const { placeMolecule } = await import("./at-create.ts");
   return placeMolecule({
     rootfs: realRoot(config, bundle),
     bundle,
-    storeRoot: process.env["ATOMFS_ROOT"] ?? DEFAULT_ROOT_DIRECTORY,
-    policyFile: process.env["ATOMFS_CONFIG"] ?? "/etc/atomfs/atomfs.toml",
+    storeRoot,
+    policyFile,
     warn: session.warn,
   });
 }

@@ -37,7 +37,7 @@ export type Maker = {
   readonly placeRoot?: (
     session: Session,
     place: { bundle: string; config: RuntimeConfig },
-  ) => RootAnnotations;
+  ) => Promise<RootAnnotations>;
 };
 
 /** `create ID`: afterwards init waits for `start`, and its pid is in the pid file. */
@@ -88,7 +88,7 @@ async function make(
   const bundle = resolve(options.bundle);
   const bytes = readConfig(bundle);
   const config = parseRuntimeConfig(bytes);
-  const ofRoot = maker.placeRoot?.(session, { bundle, config }) ?? {};
+  const ofRoot = (await maker.placeRoot?.(session, { bundle, config })) ?? {};
   const { directory } = held;
   const prepared = maker.prepare(session, { options, bundle, directory, config, openConsole });
   for (const warning of prepared.warnings) session.warn(warning);
