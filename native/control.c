@@ -84,6 +84,7 @@ int await_launcher(struct player *player, const struct field *f)
 int await_start(struct player *player, const struct field *f)
 {
     (void)f;
+    if (drop_whole_filesystems(player) < 0) return -1;
     if (send_words(player, (uint32_t[]){READY}, 4) < 0 || receive_type(player->channel) != KEEP) _exit(EXIT_FAILED);
     close_fd(&player->channel);
     close_fd(&player->mask);

@@ -9,6 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+int close_at_execute(void)
+{
+    return sys_close_range(STDERR_FILENO + 1, CLOSE_RANGE_CLOEXEC);
+}
+
 /* The engines know these texts from other runtimes: "exec: "x": permission denied". */
 static int refuse(struct player *player, const char *name, int error, const char *reason)
 {
@@ -17,31 +22,33 @@ static int refuse(struct player *player, const char *name, int error, const char
     return explain(player, "exec: \"%.300s\": %c%s", name, tolower(reason[0]), reason + 1);
 }
 
-static bool is_executable_file(const char *path)
-{
-    struct stat status;
-    return stat(path, &status) == 0 && S_ISREG(status.st_mode) && faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0;
-}
-
-/* Finds a name without "/" in the directories of PATH. Relative ones do not count: nobody should meet a file of the cwd. */
-static bool find_in_path(const char *name, char *const *env, char found[PATH_MAX])
+/*
+ * Executes a name without "/" from the directories of PATH, or returns with errno. Nothing but execve is called: a filter
+ * is loaded that may refuse to look. Relative directories do not count: nobody should meet a file of the cwd.
+ */
+static void execute_from_path(const char *name, char *const *args, char *const *env)
 {
     const char *list = "";
-    for (; *env != NULL; env++) {
-        if (strncmp(*env, "PATH=", 5) == 0) list = *env + 5;
+    for (char *const *variable = env; *variable != NULL; variable++) {
+        if (strncmp(*variable, "PATH=", 5) == 0) list = *variable + 5;
     }
     while (*list != 0) {
+        char path[PATH_MAX];
         size_t length = strcspn(list, ":");
-        int size = snprintf(found, PATH_MAX, "%.*s/%s", (int)length, list, name);
-        if (list[0] == '/' && size > 0 && size < PATH_MAX && is_executable_file(found)) return true;
+        int size = snprintf(path, sizeof path, "%.*s/%s", (int)length, list, name);
+        if (list[0] == '/' && size > 0 && (size_t)size < sizeof path) {
+            execve(path, args, env);
+            if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) return;
+        }
         list += length + (list[length] == ':');
     }
-    return false;
+    errno = ENOENT;
 }
 
-/* Moves what the process gets to 3, 4, ... and lets everything else close. All are first moved out of each other's way. */
+/* Moves what the process gets to 3, 4, ...; everything else closes. All are first moved out of each other's way. */
 static int hand_on(struct player *player, const struct field *list)
 {
+    if (!player->filtered && close_at_execute() < 0) return -1;
     int count = (int)list->count, above = FIRST_DESCRIPTOR + (int)player->program.descriptors + count;
     if (count > 0 && player->channel >= 0) {
         int moved = fcntl(player->channel, F_DUPFD_CLOEXEC, above);
@@ -58,7 +65,7 @@ static int hand_on(struct player *player, const struct field *list)
     for (int i = 0; i < count; i++) {
         if (dup2(sources[i], STDERR_FILENO + 1 + i) < 0) return -1;
     }
-    return sys_close_range((unsigned)(STDERR_FILENO + 1 + count), CLOSE_RANGE_CLOEXEC);
+    return 0;
 }
 
 int execute(struct player *player, const struct field *f)
@@ -67,15 +74,14 @@ int execute(struct player *player, const struct field *f)
     cleanup_free char **env = string_array(&f[1]);
     if (args == NULL || env == NULL) return -1;
     const char *name = args[0] == NULL ? "" : args[0];
-    char found[PATH_MAX];
     if (name[0] == 0) return refuse(player, name, ENOENT, "no such file or directory");
-    if (strchr(name, '/') == NULL) {
-        if (!find_in_path(name, env, found)) {
-            return refuse(player, name, ENOENT, "executable file not found in $PATH");
-        }
-        name = found;
-    }
+    if (drop_whole_filesystems(player) < 0) return -1;
     if (hand_on(player, &f[2]) < 0) return explain(player, "pass descriptors");
-    execve(name, args, env);
-    return refuse(player, args[0], errno, strerror(errno));
+    if (strchr(name, '/') != NULL) {
+        execve(name, args, env);
+    } else {
+        execute_from_path(name, args, env);
+        if (errno == ENOENT) return refuse(player, name, ENOENT, "executable file not found in $PATH");
+    }
+    return refuse(player, name, errno, strerror(errno));
 }

@@ -159,11 +159,13 @@ int load_seccomp(struct player *player, const struct field *f)
         errno = EINVAL;
         return explain(player, "a filter of %u bytes", f[0].count);
     }
+    if (close_at_execute() < 0) return explain(player, "close_range");
     /* The kernel copies it; that it is not aligned does not matter. */
     struct sock_fprog filter = {(unsigned short)count, (struct sock_filter *)(void *)f[0].bytes};
     unsigned flags = (unsigned)f[1].number;
     int result = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
     if (result < 0) return -1;
+    player->filtered = true;
     if ((flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) == 0) return 0;
     cleanup_fd int listener = result;
     return send_packet(player->channel, &(uint32_t){SECCOMP_LISTENER}, 4, listener);

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/sysmacros.h>
 
 int attach_mount(struct player *player, const struct field *f)
@@ -93,6 +94,37 @@ int mount_filesystem(struct player *player, const struct field *f)
         if (sys_mount_setattr(mount, 0, &all) < 0) return explain(player, "%s", path);
     }
     if (sys_move_mount(mount, target) < 0) return explain(player, "%s", path);
+    return 0;
+}
+
+/* A new filesystem of this type on top of "/", where no path leads. */
+static int hide_whole(struct player *player, const char *type)
+{
+    cleanup_fd int filesystem = sys_fsopen(type);
+    if (filesystem < 0 || sys_fsconfig(filesystem, FSCONFIG_CMD_CREATE, NULL, NULL) < 0) return -1;
+    int mount = sys_fsmount(filesystem, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    if (mount >= 0 && sys_move_mount(mount, player->root) < 0) close_fd(&mount);
+    return mount;
+}
+
+int keep_whole_filesystems(struct player *player)
+{
+    player->whole = hide_whole(player, "proc");
+    if (player->whole < 0) return explain(player, "keep a whole proc");
+    /* The second one is on top of the first and goes with it. Where it is refused, the network is not the container's. */
+    cleanup_fd int sysfs = hide_whole(player, "sysfs");
+    return 0;
+}
+
+int drop_whole_filesystems(struct player *player)
+{
+    if (player->whole < 0) return 0;
+    cleanup_fd int whole = player->whole, here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    player->whole = -1;
+    if (here < 0 || fchdir(whole) < 0) return explain(player, "find the whole filesystems");
+    /* Each call takes the topmost; EINVAL: the lowest has gone, too. */
+    while (umount2(".", MNT_DETACH) == 0) continue;
+    if (errno != EINVAL || fchdir(here) < 0) return explain(player, "drop the whole filesystems");
     return 0;
 }
 

@@ -181,16 +181,24 @@ static void take_stdio(const char *first)
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (dup2(atoi(first) + fd, fd) < 0) _exit(EXIT_FAILED);
     }
-    /* Only there so that liblxc could execute a descriptor, and make its links in no image's /dev. */
+}
+
+/* Only there so that liblxc could execute a descriptor, and make its links in no image's /dev. */
+static int drop_liblxc_mounts(struct player *player, bool in_user_namespace)
+{
+    if (in_user_namespace && keep_whole_filesystems(player) < 0) return -1;
     umount2("/proc", MNT_DETACH);
     umount2("/dev", MNT_DETACH);
+    if (in_user_namespace) umount2("/sys", MNT_DETACH);
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
     prctl(PR_SET_DUMPABLE, 0);
     let_signals_end();
-    if (argc == 2) take_stdio(argv[1]);
+    bool under_liblxc = argc >= 2, in_user_namespace = argc == 3;
+    if (under_liblxc) take_stdio(argv[1]);
     umask(022);
     static struct player player = {
         .operation = UINT32_MAX,
@@ -199,9 +207,13 @@ int main(int argc, char **argv)
         .guarded = true,
         .proc = -1,
         .mask = -1,
+        .whole = -1,
         .exit_code = EXIT_FAILED,
     };
-    if (load_program(&player) < 0 || tidy_descriptors(&player) < 0) settle(&player, OPERATION_CODES, ON_ERROR_FAIL);
+    if (load_program(&player) < 0 || tidy_descriptors(&player) < 0 ||
+        (under_liblxc && drop_liblxc_mounts(&player, in_user_namespace) < 0)) {
+        settle(&player, OPERATION_CODES, ON_ERROR_FAIL);
+    }
     struct operation operation;
     while (program_next(&player.program, &operation)) {
         player.operation++;

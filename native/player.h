@@ -29,6 +29,10 @@ struct player {
     /* A procfs that is attached nowhere, and the mount that masks directories; -1 until they are needed. */
     int proc;
     int mask;
+    /* In a user namespace: a proc, and a sysfs on top of it, that the kernel wants to see before it allows others. */
+    int whole;
+    /* A filter of the container's is loaded: from now on any system call may be refused. */
+    bool filtered;
     /* The operation's own path does not exist. */
     bool absent;
     int exit_code;
@@ -55,6 +59,13 @@ char **string_array(const struct field *list);
 
 /* Sends a packet, with a descriptor unless it is -1. */
 int send_packet(int channel, const void *packet, size_t size, int descriptor);
+
+/* execute.c: the process that is executed inherits nothing but stdio. */
+int close_at_execute(void);
+
+/* mounts.c */
+int keep_whole_filesystems(struct player *player);
+int drop_whole_filesystems(struct player *player);
 
 /* paths.c */
 enum path_type { PATH_DIRECTORY, PATH_FILE };

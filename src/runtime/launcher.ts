@@ -1,5 +1,5 @@
-import { mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { AtomfsError } from "../core/errors.ts";
 import type { Fd } from "../sys/fd.ts";
 import { hasCode } from "../sys/ffi.ts";
@@ -13,6 +13,9 @@ const SIGKILL = 9;
 /** Where liblxc keeps its locks: a directory with the path of each lxcpath. */
 const LXC_LOCKS = "/run/lxc/lock";
 
+/** A user namespace gets a sysfs only where it sees one that may be written. Optional: with another's network it gets none. */
+const WHOLE_SYSFS = "lxc.mount.entry = sysfs sys sysfs nosuid,nodev,noexec,optional,create=dir 0 0";
+
 export type LaunchRequest = {
   readonly id: string;
   /** The container's state directory: liblxc's files are made there. */
@@ -21,6 +24,8 @@ export type LaunchRequest = {
   /** The launch program's bytes. */
   readonly program: Uint8Array;
   readonly player: Uint8Array;
+  /** liblxc goes through the state directory as a user who is not root on the host. */
+  readonly inUserNamespace: boolean;
   /** In the order of the program's indices. They stay the caller's. */
   readonly descriptors: readonly Fd[];
   /** At each await-launcher: init waits meanwhile. */
@@ -51,7 +56,9 @@ async function launch(program: string, request: LaunchRequest): Promise<Launched
   parts.use(theirControl);
   const player = parts.use(sealedMemfd(PLAYER_NAME, request.player));
   const programFile = parts.use(sealedMemfd("launch-program", request.program));
-  const start = parts.use(listenUnix(join(request.directory, FILES.startSocket), "seqpacket"));
+  const startSocket = join(request.directory, FILES.startSocket);
+  const start = parts.use(listenUnix(startSocket, "seqpacket"));
+  chmodSync(startSocket, 0o600);
   using onFailure = new DisposableStack();
   onFailure.use(control);
   learnSenders(control);
@@ -98,10 +105,23 @@ function writeLxcFiles(request: LaunchRequest, stdio: number): void {
     // To execute a descriptor, and for links that liblxc would make in the image; the player takes them away again.
     "lxc.mount.entry = proc proc proc nosuid,nodev,noexec,create=dir 0 0",
     "lxc.mount.entry = tmpfs dev tmpfs nosuid,noexec,mode=0755,size=64k,create=dir 0 0",
-    `lxc.init.cmd = /proc/self/fd/${PLAYER_FDS.player} ${stdio}`,
+    ...(request.inUserNamespace ? [WHOLE_SYSFS] : []),
+    `lxc.init.cmd = /proc/self/fd/${PLAYER_FDS.player} ${stdio}${request.inUserNamespace ? " user" : ""}`,
   ];
+  if (request.inUserNamespace) openTheWay(request.directory);
   const text = [request.lxcConfig, ...own, ""].join("\n");
   writeFileSync(join(request.directory, FILES.lxcConfig), text, { mode: 0o600 });
+}
+
+/** Whoever knows a name may go through; nobody may list, and no file or socket here is for anybody but root. */
+function openTheWay(directory: string): void {
+  const places = [
+    dirname(directory),
+    directory,
+    join(directory, FILES.lxcPath),
+    join(directory, FILES.rootMount),
+  ];
+  for (const place of places) chmodSync(place, (statSync(place).mode & 0o7777) | 0o111);
 }
 
 function startMonitor(program: string, request: LaunchRequest, inherited: readonly number[]): Bun.Subprocess {

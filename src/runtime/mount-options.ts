@@ -84,6 +84,8 @@ export type MountOptions = {
   readonly propagations: readonly Propagation[];
   /** For fsconfig(2); "" is a flag. */
   readonly filesystem: readonly (readonly [key: string, value: string])[];
+  /** Names of options for a filesystem, on a mount that makes none. */
+  readonly unused: readonly string[];
   readonly copyUp: boolean;
 };
 
@@ -118,8 +120,11 @@ export function parseMountOptions(mount: MountConfig, name: string): MountOption
       unsupported(`${name}.options`, "idmapped mounts are not implemented");
     else if (!WITHOUT_EFFECT.has(option)) data.push(...dataOptions(option));
   }
-  if ((bind !== "no" || remount) && data.length > 0) {
-    const option = JSON.stringify(data[0]?.[0].slice(0, 100));
+  const unused = bind !== "no" || remount ? data.splice(0) : [];
+  // A bare word may be a restriction that is misspelt. A value is for a filesystem, and a bind mount makes none.
+  const misspelt = unused.find(([, value]) => value === "");
+  if (misspelt !== undefined) {
+    const option = JSON.stringify(misspelt[0].slice(0, 100));
     throw new AtomfsError(
       "bad-data",
       `Cannot use config.json: ${name}.options has ${option}, unknown for a bind mount`,
@@ -133,6 +138,7 @@ export function parseMountOptions(mount: MountConfig, name: string): MountOption
     recursiveAttributes: recursive === undefined ? undefined : attributes(recursive, true),
     propagations,
     filesystem: [...on, ...data],
+    unused: unused.map(([key]) => key),
     copyUp,
   };
 }

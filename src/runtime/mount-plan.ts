@@ -46,6 +46,8 @@ export function planMounts(context: MountContext, draft: Draft): void {
     const name = `mounts[${i}]`;
     const options = parseMountOptions(mount, name);
     const path = destination(mount.destination, name);
+    for (const option of options.unused)
+      draft.warnings.push(`${name}.options: ${option} does nothing: a bind mount makes no filesystem`);
     if (options.remount) add(draft, { kind: "set-mount-attributes", path, attributes: options.attributes });
     else if (options.bind !== "no") planBind(context, mount, options, path, name, draft);
     else planFilesystem(context, mount, options, path, name, draft, last);

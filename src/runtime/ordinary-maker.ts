@@ -6,12 +6,13 @@ import type { ProcessConfig, RuntimeConfig } from "../formats/oci/runtime-config
 import { DEFAULT_ROOT_DIRECTORY } from "../store/layout.ts";
 import { openDirectoryPath } from "../sys/fd.ts";
 import { hasCode } from "../sys/ffi.ts";
-import { checkNamespace } from "../sys/namespace.ts";
+import { checkNamespace, isHostMountNamespace } from "../sys/namespace.ts";
 import { openInRoot } from "../sys/openat2.ts";
 import { compileSeccompCached } from "../sys/seccomp-cache.ts";
 import type { WindowSize } from "../sys/terminal.ts";
 import type { RootAnnotations } from "./at-create.ts";
 import { lxcLauncher } from "./launcher.ts";
+import { unsupported } from "./mount-options.ts";
 import { planLaunch } from "./planner.ts";
 import { prepareLaunch } from "./preparation.ts";
 import type { Preparation } from "./prepared-launch.ts";
@@ -65,7 +66,11 @@ const prepare: Preparation = (session, { options, bundle, directory, config, ope
     home: homeOf(config.process, rootfs),
     compileSeccomp: cachedSeccomp,
   });
-  for (const { type, path } of plan.join) checkNamespace(path, type);
+  for (const { type, path } of plan.join) {
+    checkNamespace(path, type);
+    if (type === "mount" && isHostMountNamespace(path))
+      unsupported("linux.namespaces", `${path} is the host's mount namespace, whose root would change`);
+  }
   const consoleSocket = options.consoleSocket ?? own?.socket;
   return prepareLaunch(plan, { directory, consoleSocket, player: readPlayer() });
 };

@@ -14,8 +14,8 @@ export type LaunchPlan = {
   readonly hooks: HostHooks;
   /** Namespaces that exist: the launcher checks that each path is a namespace of this type (NS_GET_NSTYPE). */
   readonly join: readonly { readonly type: NamespaceConfig["type"]; readonly path: string }[];
-  /** True if liblxc makes a user namespace: it must not find `newuidmap` on its PATH. */
-  readonly newUserNamespace: boolean;
+  /** Init's root is no root of the host: the way to what liblxc mounts the root on must be open to it. */
+  readonly inUserNamespace: boolean;
   /** For the log, with those of `cgroups`. */
   readonly warnings: readonly string[];
   readonly state: StateSnapshot;

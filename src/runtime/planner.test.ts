@@ -166,10 +166,6 @@ test.each<[string, (document: Json & { linux: Json; process: Json }) => void]>([
   ],
   ["linux.namespaces", ({ linux }) => Object.assign(linux, { namespaces: [{ type: "pid" }] })],
   [
-    "linux.namespaces",
-    ({ linux }) => Object.assign(linux, { namespaces: [{ type: "mount", path: "/proc/1/ns/mnt" }] }),
-  ],
-  [
     "mounts[0].options",
     (all) =>
       Object.assign(all, { mounts: [{ destination: "/x", source: "/y", options: ["bind", "idmap"] }] }),

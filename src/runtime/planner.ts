@@ -67,7 +67,7 @@ export function planLaunch(config: RuntimeConfig, host: HostFacts, options: Laun
       poststop: hooks.poststop,
     },
     join: linux.namespaces.flatMap(({ type, path }) => (path === undefined ? [] : [{ type, path }])),
-    newUserNamespace: isNew(config, "user"),
+    inUserNamespace: namespaceOf(config, "user") !== undefined,
     warnings: draft.warnings,
     state: {
       id: options.id,

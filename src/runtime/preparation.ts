@@ -34,6 +34,7 @@ export function prepareLaunch(plan: LaunchPlan, places: Places): PreparedLaunch 
     player: places.player,
     openDescriptors: (stack) =>
       plan.descriptors.map((request, i) => stack.use(openDescriptor(request, i, places))),
+    inUserNamespace: plan.inUserNamespace,
     rootfs: state.rootfs,
     ociVersion: state.ociVersion,
     hasProcess: state.hasProcess,

@@ -27,6 +27,8 @@ export type PreparedLaunch = {
   readonly player: Uint8Array;
   /** In the order of the program's indices; to be called when the cgroups are ready. */
   readonly openDescriptors: (stack: DisposableStack) => readonly Fd[];
+  /** As the plan's. */
+  readonly inUserNamespace: boolean;
   readonly rootfs: string;
   readonly ociVersion: string;
   readonly hasProcess: boolean;

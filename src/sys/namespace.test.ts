@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { checkNamespace } from "./namespace.ts";
+import { checkNamespace, isHostMountNamespace } from "./namespace.ts";
 
 test.each(["mount", "cgroup", "uts", "ipc", "user", "network"] as const)("%p", (type) => {
   const name = { mount: "mnt", network: "net", cgroup: "cgroup", uts: "uts", ipc: "ipc", user: "user" }[type];
@@ -10,4 +10,16 @@ test.each(["mount", "cgroup", "uts", "ipc", "user", "network"] as const)("%p", (
 test("what is no namespace at all", () => {
   expect(() => checkNamespace("/etc/passwd", "pid")).toThrow(/is no pid namespace/);
   expect(() => checkNamespace("/none", "pid")).toThrow(/ENOENT/);
+});
+
+test("the host's mount namespace, by whatever path", async () => {
+  expect(isHostMountNamespace("/proc/self/ns/mnt")).toBe(true);
+  expect(isHostMountNamespace(`/proc/${process.pid}/ns/mnt`)).toBe(true);
+  const other = Bun.spawn(["unshare", "--mount", "sh", "-c", "echo ready; exec sleep 60"], {
+    stdout: "pipe",
+  });
+  await other.stdout.getReader().read();
+  expect(isHostMountNamespace(`/proc/${other.pid}/ns/mnt`)).toBe(false);
+  other.kill("SIGKILL");
+  await other.exited;
 });

@@ -1,7 +1,7 @@
-import { constants, openSync } from "node:fs";
+import { constants, openSync, statSync } from "node:fs";
 import { AtomfsError } from "../core/errors.ts";
 import { Fd } from "./fd.ts";
-import { rawSyscall, showPath } from "./ffi.ts";
+import { hasCode, rawSyscall, showPath } from "./ffi.ts";
 
 /** include/uapi/linux/nsfs.h, sched.h. */
 const NS_GET_NSTYPE = 0xb703;
@@ -23,4 +23,20 @@ export function checkNamespace(path: string, type: NamespaceName): void {
   using fd = new Fd(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
   if (rawSyscall("ioctl", fd.number, NS_GET_NSTYPE, 0) === CLONE_FLAGS[type]) return;
   throw new AtomfsError("bad-data", `${showPath(path)} is no ${type} namespace`);
+}
+
+/** True for the mount namespace of this process, or of the first one that can be seen: a root that changes there changes for all. */
+export function isHostMountNamespace(path: string): boolean {
+  const { ino } = statSync(path);
+  return ["self", "1"].some((pid) => mountNamespace(pid) === ino);
+}
+
+/** Undefined where a sandbox shows a PID 1 that is not ours to look at. */
+function mountNamespace(pid: string): number | undefined {
+  try {
+    return statSync(`/proc/${pid}/ns/mnt`).ino;
+  } catch (error) {
+    if (hasCode(error, "EACCES", "EPERM", "ENOENT")) return undefined;
+    throw error;
+  }
 }

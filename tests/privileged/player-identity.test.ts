@@ -150,6 +150,20 @@ describe("identity and limits", () => {
     expect(listening.events).toContain("listener with descriptor");
   });
 
+  test("seccomp: a filter that refuses all but the oldest calls refuses nothing of the player's", async () => {
+    // BPF_LD nr; ERRNO(1) from 263 on: faccessat, close_range and all that is newer.
+    const filter = Buffer.from(
+      "2000000000000000 3500000107010000 0600000001000500 060000000000ff7f".replaceAll(" ", ""),
+      "hex",
+    );
+    const identity: Action = { kind: "set-identity", uid: 0, gid: 0, capabilities: undefined };
+    const { events, output } = await lab.play(
+      programOf(START, { kind: "load-seccomp", filter, flags: 0 }, identity, execute("echo", "on")),
+    );
+    expect(events).toEqual(["ready", "control closed", "start closed", "exit 0"]);
+    expect(output).toBe("on\n");
+  });
+
   test("an LSM label that the kernel does not know is an error", async () => {
     const label: Action = { kind: "set-exec-label", lsm: "apparmor", label: t("none") };
     const { events } = await lab.play(programOf(START, label, shell("true")));

@@ -56,7 +56,7 @@ const prepare: Preparation = (_, { options, bundle, directory, config }) => {
       poststop: hooks.poststop,
     },
     join: [],
-    newUserNamespace: false,
+    inUserNamespace: false,
     warnings: [],
     state: {
       id: options.id,

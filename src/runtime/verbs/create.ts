@@ -167,6 +167,7 @@ async function launch(
     lxcConfig: prepared.lxcConfig,
     program: prepared.program,
     player: prepared.player,
+    inUserNamespace: prepared.inUserNamespace,
     descriptors: prepared.openDescriptors(opened),
     onWarning: (trouble) => session.warn(trouble.text),
     async onWaiting(pid) {

@@ -1,0 +1,84 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { chmodSync, existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { type Config, ContainerLab } from "../support/container-lab.ts";
+
+/** Containers in namespaces that not every container has: of users, and a mount namespace that was there before. */
+
+const FIRST_ID = 100_000;
+const MAP = [{ containerID: 0, hostID: FIRST_ID, size: 65_536 }];
+
+let lab: ContainerLab;
+beforeAll(() => {
+  lab = new ContainerLab();
+  // Whoever is root in a container must come to the bundle.
+  chmodSync(lab.scratch, 0o711);
+}, 120_000);
+afterAll(() => lab[Symbol.dispose]());
+
+function inUserNamespace(config: Config): void {
+  config.linux.namespaces.push({ type: "user" });
+  Object.assign(config.linux, {
+    uidMappings: MAP,
+    gidMappings: MAP,
+    maskedPaths: ["/proc/keys", "/sys/firmware"],
+  });
+}
+
+test("a user namespace: its own proc and sysfs, and nothing left of what the kernel wanted to see first", () => {
+  const id = lab.container((config) => {
+    inUserNamespace(config);
+    const script = "cat /proc/self/uid_map; while read line; do echo $line; done </proc/self/mountinfo";
+    config.process.args = ["sh", "-c", script];
+  });
+  const { code, stdout, stderr } = lab.call("run", "--bundle", lab.bundle, id);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  const [map, ...mounts] = stdout.trim().split("\n");
+  expect(map?.trim().split(/\s+/)).toEqual(["0", String(FIRST_ID), "65536"]);
+  const points = mounts.map((line) => ({
+    at: line.split(" ")[4],
+    type: line.split(" - ")[1]?.split(" ")[0],
+  }));
+  expect(points.filter(({ at }) => at === "/").length).toBe(1);
+  expect(points.filter(({ type }) => type === "proc").every(({ at }) => at?.startsWith("/proc"))).toBe(true);
+  expect(points.filter(({ type }) => type === "sysfs").map(({ at }) => at)).toEqual(["/sys"]);
+});
+
+test("a user namespace opens the way through the state directory, and nothing in it", () => {
+  const id = lab.container(inUserNamespace);
+  lab.create(id);
+  const state = join(lab.root, id);
+  const files = ["state.json", "config.json", "start.sock", "lxc.conf"];
+  expect(files.map((name) => statSync(join(state, name)).mode & 0o77)).toEqual([0, 0, 0, 0]);
+  expect(statSync(state).mode & 0o777).toBe(0o711);
+  lab.must("delete", "--force", id);
+  expect(existsSync(state)).toBe(false);
+});
+
+test("a mount namespace that was there before is joined, and the host's is refused", async () => {
+  const script = "echo ready; exec sleep 60";
+  const other = Bun.spawn(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], {
+    stdout: "pipe",
+  });
+  await other.stdout.getReader().read();
+  const joining = (path: string) => (config: Config) => {
+    for (const namespace of config.linux.namespaces) if (namespace.type === "mount") namespace.path = path;
+  };
+  const path = `/proc/${other.pid}/ns/mnt`;
+  const { id, pid } = lab.running(joining(path));
+  expect(statSync(`/proc/${pid}/ns/mnt`).ino).toBe(statSync(path).ino);
+  expect(lab.must("exec", id, "ls", "/")).toBe(lab.must("exec", id, "ls", `/proc/1/root`));
+  lab.must("delete", "--force", id);
+  expect(lab.traces(id)).toEqual([]);
+  other.kill("SIGKILL");
+  await other.exited;
+
+  const hosts = lab.container(joining(`/proc/${process.pid}/ns/mnt`));
+  const refused = lab.call("create", "--bundle", lab.bundle, hosts);
+  expect(refused).toMatchObject({
+    code: 1,
+    stdout: "",
+    stderr: expect.stringContaining("host's mount namespace"),
+  });
+  expect(lab.traces(hosts)).toEqual([]);
+});
