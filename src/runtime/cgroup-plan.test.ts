@@ -24,12 +24,14 @@ const V1: CgroupFacts = {
   hierarchies: V1_NAMES.map((name) => ({ mountPoint: `/sys/fs/cgroup/${name}`, controllers: [name] })),
   unified: undefined,
   unifiedControllers: [],
+  hugePages: true,
 };
 const V2: CgroupFacts = {
   layout: "v2",
   hierarchies: [],
   unified: "/sys/fs/cgroup",
   unifiedControllers: ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma"],
+  hugePages: true,
 };
 
 function resources(value: object): ResourcesConfig {
@@ -156,6 +158,16 @@ test.each<[string, CgroupFacts, object]>([
 ])("%s is refused", (message, facts, value) => {
   const without = message === "no cgroup controller" && facts === V1 ? { ...facts, hierarchies: [] } : facts;
   expect(() => planCgroups(resources(value), "/p", without, "id", false)).toThrow(message);
+});
+
+test("limits of huge pages that no controller can set hold where there are none, else they are refused", () => {
+  const hierarchies = V1.hierarchies.filter(({ controllers }) => !controllers.includes("hugetlb"));
+  const limits = resources({ hugepageLimits: [{ pageSize: "2MB", limit: 0 }] });
+  const facts = { ...V1, hierarchies };
+  expect(() => planCgroups(limits, "/p", facts, "id", false)).toThrow('no cgroup controller "hugetlb"');
+  const plan = planCgroups(limits, "/p", { ...facts, hugePages: false }, "id", false);
+  expect(plan.writes.filter(({ file }) => file.includes("hugetlb"))).toEqual([]);
+  expect(plan.warnings).toEqual([expect.stringContaining("resources.hugepageLimits")]);
 });
 
 test("unified files are written as they are, after what was converted", () => {

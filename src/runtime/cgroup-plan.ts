@@ -41,21 +41,22 @@ export function planCgroups(
   }
   const path = containerPath(cgroupsPath, id);
   const warnings: string[] = [];
+  const limits = withoutIdleLimits(resources, facts, warnings);
   const target: CgroupTarget = { facts, path, current: {}, update: false };
   const devices = deviceState(resources?.devices ?? []);
   const writes =
     facts.layout === "v2"
-      ? planV2(resources, target, warnings)
+      ? planV2(limits, target, warnings)
       : [
           ...v1DeviceWrites(devices, hierarchyOf(facts, "devices"), path),
-          ...planV1(resources, target, warnings),
+          ...planV1(limits, target, warnings),
         ];
   const monitorPath = `/crio-lxc-monitor/${id}`;
   return {
     path,
     monitorPath,
     directories: allRoots(facts).map((root) => root + path),
-    controllers: facts.layout === "v2" ? v2Controllers(resources, facts) : [],
+    controllers: facts.layout === "v2" ? v2Controllers(limits, facts) : [],
     writes,
     lxcConfig: [
       ["lxc.cgroup.relative", "0"],
@@ -82,6 +83,7 @@ export function planUpdate(
 ): { readonly writes: readonly CgroupWrite[]; readonly warnings: readonly string[] } {
   const warnings: string[] = [];
   const target: CgroupTarget = { facts, path, current, update: true };
+  const limits = withoutIdleLimits(resources, facts, warnings);
   const { memory, devices } = resources;
   const limit = memory?.limit ?? -1n;
   if (memory?.checkBeforeUpdate && limit >= 0n && current.memoryUsage !== undefined) {
@@ -96,13 +98,26 @@ export function planUpdate(
         "unsupported",
         "Cannot update this container: resources.devices: not implemented on cgroup v2",
       );
-    return { writes: planV2(resources, target, warnings), warnings };
+    return { writes: planV2(limits, target, warnings), warnings };
   }
   const rules =
     devices === undefined || devices.length === 0
       ? []
       : v1DeviceWrites(deviceState(devices), hierarchyOf(facts, "devices"), path);
-  return { writes: [...rules, ...planV1(resources, target, warnings)], warnings };
+  return { writes: [...rules, ...planV1(limits, target, warnings)], warnings };
+}
+
+/** CRI-O limits huge pages of every size in every container, also where there are none to be had and no controller is mounted. */
+function withoutIdleLimits<Limits extends ResourcesConfig | undefined>(
+  resources: Limits,
+  facts: CgroupFacts,
+  warnings: string[],
+): Limits {
+  if (resources === undefined || facts.hugePages || resources.hugepageLimits.length === 0) return resources;
+  warnings.push(
+    "resources.hugepageLimits: this machine has no huge pages, and no controller that would limit them later",
+  );
+  return { ...resources, hugepageLimits: [] };
 }
 
 /**

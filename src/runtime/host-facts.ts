@@ -25,6 +25,8 @@ export type CgroupFacts = {
   readonly unified: string | undefined;
   /** Controllers of v2, from cgroup.controllers of its root. */
   readonly unifiedControllers: readonly string[];
+  /** May a process get huge pages on this machine? Only asked where no controller could limit them; true elsewhere. */
+  readonly hugePages: boolean;
 };
 
 export type CgroupHierarchy = { readonly mountPoint: string; readonly controllers: readonly string[] };

@@ -34,6 +34,7 @@ const HYBRID: HostFacts = {
     ],
     unified: "/sys/fs/cgroup/unified",
     unifiedControllers: [],
+    hugePages: true,
   },
   capabilities: {
     bounding: ALL_CAPABILITIES & ~SYS_RESOURCE,
@@ -59,6 +60,7 @@ const UNIFIED: HostFacts = {
     hierarchies: [],
     unified: "/sys/fs/cgroup",
     unifiedControllers: ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"],
+    hugePages: true,
   },
   capabilities: { bounding: ALL_CAPABILITIES, effective: ALL_CAPABILITIES },
   lowestOomScore: -1000,

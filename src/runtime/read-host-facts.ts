@@ -1,4 +1,4 @@
-import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { AtomfsError } from "../core/errors.ts";
 import { RLIMITS } from "../formats/oci/runtime-config/types.ts";
 import { type Mount, readMountinfo } from "../sys/mountinfo.ts";
@@ -40,12 +40,28 @@ export function cgroupFacts(mounts: readonly Mount[]): CgroupFacts {
   }
   const layout = hierarchies.length === 0 ? "v2" : unified === undefined ? "v1" : "hybrid";
   const text = unified === undefined ? "" : (readIfThere(`${unified}/cgroup.controllers`) ?? "");
+  const unifiedControllers = text.split(/\s+/).filter((name) => name !== "");
+  // Beside v1 hierarchies, controllers of v2 stay unused.
+  const usable = layout === "v2" ? unifiedControllers : hierarchies.flatMap(({ controllers }) => controllers);
   return {
     layout,
     hierarchies,
     unified,
-    unifiedControllers: text.split(/\s+/).filter((name) => name !== ""),
+    unifiedControllers,
+    hugePages: usable.includes("hugetlb") || machineHasHugePages(),
   };
+}
+
+const HUGE_PAGES = "/sys/kernel/mm/hugepages";
+
+/** Pages of a pool, or such as the kernel may add to it (Documentation/admin-guide/mm/hugetlbpage). */
+function machineHasHugePages(): boolean {
+  if (!existsSync(HUGE_PAGES)) return false;
+  return readdirSync(HUGE_PAGES).some((size) =>
+    ["nr_hugepages", "nr_overcommit_hugepages"].some(
+      (file) => readIfThere(`${HUGE_PAGES}/${size}/${file}`)?.trim() !== "0",
+    ),
+  );
 }
 
 /** Of a v1 hierarchy's options; the others are rw, xattr, release_agent=... */
