@@ -29,6 +29,7 @@ export const PACKAGES = [
   ["binutils", "test", "readelf, to compare with"],
   ["fsverity", "test", "fs-verity digests, to compare with"],
   ["erofs-utils", "test", "fsck.erofs and dump.erofs, to compare with"],
+  ["xfsprogs", "test", "a filesystem with reflinks"],
   ["attr", "test", "getfattr and setfattr, to compare with"],
   ["gnupg", "test", "signs the apt repositories of tests"],
   ["apt-utils", "test", "apt-ftparchive makes the apt repositories of tests"],

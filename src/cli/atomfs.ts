@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from "commander";
 import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
 import { registerContainers } from "./containers.ts";
 import { type Context, type GlobalOptions, makeContext } from "./context.ts";
+import { registerDf } from "./df.ts";
 import { describeFailure } from "./failure.ts";
 import { registerFix } from "./fix.ts";
 import { registerGc } from "./gc.ts";
@@ -49,6 +50,7 @@ function buildProgram(wantsJson: boolean): Command {
     registerContainers,
     registerMaintenance,
     registerGc,
+    registerDf,
     registerSetup,
   ]) {
     register(program, context);
