@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, linkSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { type FilledImages, fillStore, identity } from "../../tests/support/filled-store.ts";
 import { digestOf, generation, imageRecord, TemporaryStore } from "../../tests/support/temporary-store.ts";
 import type { Sha256, VerityDigest } from "../core/digest.ts";
@@ -153,6 +153,39 @@ describe("fsck", () => {
       { op: "generation", generation: generation(id, 1, images.web.molecule) },
     );
     expect((await check()).problems).toEqual([]);
+  });
+
+  describe("an object that is a hard link of an engine's layer file", () => {
+    const linked = (): string => {
+      const theirs = temporary.path("tmp/of-the-engine");
+      linkSync(temporary.path(objectPath(images.web.object)), theirs);
+      return theirs;
+    };
+
+    test("is as good as another, also when the engine removes its name, changes its mode, or has it replaced", async () => {
+      const theirs = linked();
+      chmodSync(theirs, 0o4755);
+      expect((await check()).problems).toEqual([]);
+      rmSync(theirs);
+      writeFileSync(theirs, "another file");
+      expect((await check()).problems).toEqual([]);
+    });
+
+    test("that was changed in place there is told, with where", async () => {
+      flip(linked());
+      const { problems } = await check();
+      expect(problems).toEqual([
+        expect.stringMatching(/^object .* another digest; it is a hard link of an engine's layer file/),
+      ]);
+      expect((await check(false)).problems).toEqual([]);
+    });
+
+    test("that became shorter there is told without reading it", async () => {
+      truncateSync(linked(), 10);
+      expect((await check(false)).problems).toEqual([
+        expect.stringMatching(/has 10 bytes, want 3000; it is a hard link of an engine's layer file/),
+      ]);
+    });
   });
 
   test("current/ is repaired and counted", async () => {

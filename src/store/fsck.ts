@@ -19,6 +19,8 @@ const DOCUMENT_MAX_BYTES = 64 * 1024 * 1024;
 /** Signals are only seen between turns of the event loop. */
 const TURN_MS = 50;
 
+const SHARED_WITH_ENGINE = "; it is a hard link of an engine's layer file, which was changed there, too";
+
 export type FsckReport = {
   readonly problems: readonly string[];
   readonly checked: { readonly atoms: number; readonly molecules: number; readonly objects: number };
@@ -144,14 +146,15 @@ async function checkObject(
 ): Promise<void> {
   const stat = lstatSync(path);
   if (!stat.isFile()) throw new AtomfsError("bad-data", "it is not a regular file");
+  const whose = stat.nlink > 1 ? SHARED_WITH_ENGINE : "";
   if (need.size !== undefined && stat.size !== need.size)
-    throw new AtomfsError("bad-data", `it has ${stat.size} bytes, want ${need.size}`);
+    throw new AtomfsError("bad-data", `it has ${stat.size} bytes, want ${need.size}${whose}`);
   if (!readIt) return;
   using measure = new FileMeasure(path);
   for (;;) {
     const found = measure.next();
     if (found === digest) return;
-    if (found !== undefined) throw new AtomfsError("bad-data", "its bytes have another digest");
+    if (found !== undefined) throw new AtomfsError("bad-data", `its bytes have another digest${whose}`);
     await pause();
   }
 }
