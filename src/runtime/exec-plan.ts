@@ -3,13 +3,14 @@ import type { NamespaceType, ProcessConfig, RuntimeConfig } from "../formats/oci
 import type { HostFacts } from "./host-facts.ts";
 import type { ExecOptions } from "./invocation.ts";
 import { add, type Draft, namespaceOf, request } from "./mount-plan.ts";
-import { type ProcessContext, planProcess } from "./process-plan.ts";
+import { KEEP_GROUPS, type ProcessContext, planProcess } from "./process-plan.ts";
 
 /** A program for the player that joins a running container. Its first descriptor is the pidfd of the container's init. */
 export type ExecPlan = Draft;
 
 /** include/uapi/linux/sched.h */
-const CLONE_FLAGS: Readonly<Record<Exclude<NamespaceType, "time">, number>> = {
+const CLONE_FLAGS: Readonly<Record<NamespaceType, number>> = {
+  time: 0x80,
   mount: 0x20000,
   cgroup: 0x2000000,
   uts: 0x4000000,
@@ -20,7 +21,8 @@ const CLONE_FLAGS: Readonly<Record<Exclude<NamespaceType, "time">, number>> = {
 };
 
 /** Names in /proc/PID/ns. */
-export const NAMESPACE_FILES: Readonly<Record<keyof typeof CLONE_FLAGS, string>> = {
+export const NAMESPACE_FILES: Readonly<Record<NamespaceType, string>> = {
+  time: "time",
   mount: "mnt",
   cgroup: "cgroup",
   uts: "uts",
@@ -30,8 +32,6 @@ export const NAMESPACE_FILES: Readonly<Record<keyof typeof CLONE_FLAGS, string>>
   network: "net",
 };
 
-export type JoinableNamespace = keyof typeof CLONE_FLAGS;
-
 /**
  * @param different namespaces of init that are not the runtime's own
  * @param process what to run: of --process, or made by `commandProcess`
@@ -39,7 +39,7 @@ export type JoinableNamespace = keyof typeof CLONE_FLAGS;
 export function planExec(
   config: RuntimeConfig,
   process: ProcessConfig,
-  different: readonly JoinableNamespace[],
+  different: readonly NamespaceType[],
   pidfd: number,
   host: HostFacts,
   options: Pick<ProcessContext, "preserveDescriptors" | "home" | "compileSeccomp">,
@@ -65,7 +65,7 @@ export function planExec(
       seccomp: config.linux.seccomp,
       inUserNamespace: namespaceOf(config, "user") !== undefined,
       personality: config.linux.personality,
-      keepGroups: config.annotations.get("run.oci.keep_original_groups") === "1",
+      keepGroups: config.annotations.get(KEEP_GROUPS) === "1",
       ...options,
     },
     draft,

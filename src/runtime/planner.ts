@@ -10,7 +10,7 @@ import { planLxcConfig } from "./lxc-config.ts";
 import { unsupported } from "./mount-options.ts";
 import { add, type Draft, isNew, namespaceOf, planMounts, request } from "./mount-plan.ts";
 import type { LaunchPlan } from "./plan.ts";
-import { planProcess } from "./process-plan.ts";
+import { KEEP_GROUPS, planProcess } from "./process-plan.ts";
 import { refuseFields } from "./refused-fields.ts";
 import type { SeccompProfile } from "./seccomp-plan.ts";
 import { planSysctls } from "./sysctl-plan.ts";
@@ -182,7 +182,7 @@ function planStart(config: RuntimeConfig, host: HostFacts, options: LaunchOption
       seccomp: config.linux.seccomp,
       inUserNamespace: namespaceOf(config, "user") !== undefined,
       personality: config.linux.personality,
-      keepGroups: config.annotations.get("run.oci.keep_original_groups") === "1",
+      keepGroups: config.annotations.get(KEEP_GROUPS) === "1",
       preserveDescriptors: options.preserveDescriptors,
       home: options.home,
       compileSeccomp: options.compileSeccomp,

@@ -7,6 +7,9 @@ import { unsupported } from "./mount-options.ts";
 import { add, type Draft, request } from "./mount-plan.ts";
 import { normaliseSeccomp, type SeccompProfile } from "./seccomp-plan.ts";
 
+/** crun's annotation, which Podman sets: "1" leaves the groups of the caller to the container. */
+export const KEEP_GROUPS = "run.oci.keep_original_groups";
+
 export type ProcessContext = {
   readonly host: HostFacts;
   readonly seccomp: SeccompConfig | undefined;
@@ -14,7 +17,7 @@ export type ProcessContext = {
   readonly personality:
     | { readonly domain: "LINUX" | "LINUX32"; readonly flags: readonly string[] }
     | undefined;
-  /** crun's annotation `run.oci.keep_original_groups`, which Podman sets. */
+  /** `KEEP_GROUPS` is set. */
   readonly keepGroups: boolean;
   /** How many descriptors from 3 on the program inherits. */
   readonly preserveDescriptors: number;

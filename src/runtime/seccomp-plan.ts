@@ -1,8 +1,9 @@
 import { AtomfsError } from "../core/errors.ts";
-import type {
-  SeccompActionName,
-  SeccompArgument,
-  SeccompConfig,
+import {
+  SECCOMP_ACTIONS,
+  type SeccompActionName,
+  type SeccompArgument,
+  type SeccompConfig,
 } from "../formats/oci/runtime-config/types.ts";
 import { unsupported } from "./mount-options.ts";
 
@@ -27,6 +28,8 @@ export type SeccompProfile = {
 };
 
 const EPERM = 1;
+/** Needs somebody who listens, which is not implemented. */
+const LISTENER_ACTION = "SCMP_ACT_NOTIFY";
 
 /** The value and the kernel's name in actions_avail. */
 const ACTIONS: { readonly [name in SeccompActionName]: readonly [value: number, kernelName: string] } = {
@@ -75,6 +78,20 @@ const FLAGS: Readonly<Record<string, number>> = {
   SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4,
 };
 
+/** What `normaliseSeccomp` takes on a kernel with these actions. */
+export function knownSeccomp(kernelActions: readonly string[]): {
+  readonly actions: readonly string[];
+  readonly architectures: readonly string[];
+  readonly flags: readonly string[];
+} {
+  const known = SECCOMP_ACTIONS.filter((name) => name !== LISTENER_ACTION);
+  return {
+    actions: known.filter((name) => kernelActions.includes(ACTIONS[name][1])),
+    architectures: Object.keys(ARCHITECTURES),
+    flags: Object.keys(FLAGS),
+  };
+}
+
 /**
  * @param kernelActions names in actions_avail
  * @throws AtomfsError "unsupported" for a listener, and for actions and flags that the kernel or this runtime lacks; "bad-data"
@@ -87,7 +104,7 @@ export function normaliseSeccomp(
   if (config.listenerPath !== undefined)
     unsupported("linux.seccomp.listenerPath", "notification is not implemented");
   const value = (action: SeccompActionName, errno: number | undefined, field: string): SeccompReturn => {
-    if (action === "SCMP_ACT_NOTIFY") unsupported(field, "notification is not implemented");
+    if (action === LISTENER_ACTION) unsupported(field, "notification is not implemented");
     const [returns, kernelName] = ACTIONS[action];
     if (!kernelActions.includes(kernelName))
       unsupported(field, `the kernel does not have the action "${kernelName}"`);

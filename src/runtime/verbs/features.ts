@@ -1,22 +1,10 @@
+import { describeFeatures } from "../features.ts";
+import { LXC_START } from "../ordinary-maker.ts";
+import { readHostFacts } from "../read-host-facts.ts";
 import type { Session } from "../session.ts";
-import { OLDEST_SPEC_VERSION, SPEC_VERSION } from "../version.ts";
 
-/** `features`. Only what is really done may be in it (runtime-spec, features.md). */
+/** `features` */
 export function printFeatures(session: Session): number {
-  session.print(
-    JSON.stringify(
-      {
-        ociVersionMin: OLDEST_SPEC_VERSION,
-        ociVersionMax: SPEC_VERSION,
-        hooks: ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
-        linux: {
-          namespaces: ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"],
-          cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: false },
-        },
-      },
-      undefined,
-      2,
-    ),
-  );
+  session.print(JSON.stringify(describeFeatures(readHostFacts(LXC_START)), undefined, 2));
   return 0;
 }
