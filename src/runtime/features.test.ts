@@ -8,7 +8,13 @@ import { planLaunch } from "./planner.ts";
 import { OLDEST_SPEC_VERSION, SPEC_VERSION } from "./version.ts";
 
 const HOST: HostFacts = {
-  cgroups: { layout: "v2", hierarchies: [], unified: "/sys/fs/cgroup", unifiedControllers: ["rdma"] },
+  cgroups: {
+    layout: "v2",
+    hierarchies: [],
+    unified: "/sys/fs/cgroup",
+    unifiedControllers: ["rdma"],
+    hugePages: [],
+  },
   capabilities: { bounding: (1n << 41n) - 1n, effective: (1n << 41n) - 1n },
   lastCapability: 40,
   hardLimits: new Map(),
