@@ -13,7 +13,7 @@ const HOST: HostFacts = {
     hierarchies: [],
     unified: "/sys/fs/cgroup",
     unifiedControllers: ["rdma"],
-    hugePages: [],
+    hugePages: false,
   },
   capabilities: { bounding: (1n << 41n) - 1n, effective: (1n << 41n) - 1n },
   lastCapability: 40,
