@@ -13,6 +13,7 @@ import { unmountAt } from "../sys/mount.ts";
 import { findMount, readMountinfo } from "../sys/mountinfo.ts";
 import { applyMount, unmount } from "./apply.ts";
 import { checkoutTree } from "./checkout.ts";
+import { objectsHaveVerity } from "./objects-verity.ts";
 import { cachedProbe } from "./probe-cache.ts";
 import {
   type MountCapabilities,
@@ -68,12 +69,21 @@ export function prepareMolecule(
   }
   const erofsPath = layout.molecule(molecule);
   const directories = { objectsDir: layout.objects, treesDir: layout.trees };
-  const spec = planMount({ molecule, erofsPath, ...directories, ...place }, probeStore(layout));
+  const capabilities = capabilitiesFor(layout, molecule, erofs);
+  const spec = planMount({ molecule, erofsPath, ...directories, ...place }, capabilities);
   const tree = treePathOf(layout.trees, molecule);
   if (spec.row === "tree" && !existsSync(tree)) {
     checkoutTree({ tree: readErofs(erofs), objectPath: layout.object, target: tree });
   }
   return spec;
+}
+
+function capabilitiesFor(layout: StoreLayout, molecule: VerityDigest, erofs: Uint8Array): MountCapabilities {
+  const found = probeStore(layout);
+  if (found.verity === "none") return found;
+  const known = join(runDirectoryOf(layout.root), "verity", molecule);
+  const has = objectsHaveVerity(erofs, layout.object, layout.molecule(molecule), known);
+  return has ? found : { ...found, verity: "none" };
 }
 
 /**

@@ -97,11 +97,9 @@ async function launch(program: string, request: LaunchRequest): Promise<Launched
 }
 
 function writeLxcFiles(request: LaunchRequest, stdio: number): void {
-  for (const name of [FILES.lxcPath, FILES.rootMount]) {
-    mkdirSync(join(request.directory, name), { recursive: true, mode: 0o700 });
-  }
+  mkdirSync(join(request.directory, FILES.lxcPath), { recursive: true, mode: 0o700 });
+  // lxc.rootfs.mount stays liblxc's own: Debian's AppArmor profile of lxc-start allows mounts there alone.
   const own = [
-    `lxc.rootfs.mount = ${join(request.directory, FILES.rootMount)}`,
     // To execute a descriptor, and for links that liblxc would make in the image; the player takes them away again.
     "lxc.mount.entry = proc proc proc nosuid,nodev,noexec,create=dir 0 0",
     "lxc.mount.entry = tmpfs dev tmpfs nosuid,noexec,mode=0755,size=64k,create=dir 0 0",

@@ -5,7 +5,7 @@ import type { LaunchProgram, MountAttributes } from "./operations.ts";
 
 /** Everything that creating a container takes, decided; the launcher does it, without a choice of its own. */
 export type LaunchPlan = {
-  /** Lines of the LXC configuration, in order. `lxc.init.cmd` and `lxc.rootfs.mount` are the launcher's. */
+  /** Lines of the LXC configuration, in order. `lxc.init.cmd` is the launcher's. */
   readonly lxcConfig: readonly (readonly [key: string, value: string])[];
   readonly program: LaunchProgram;
   /** In the order of the player's descriptor indexes. */

@@ -66,7 +66,6 @@ export const FILES = {
   lxcLog: "lxc.log",
   lxcPath: "lxc",
   /** Where liblxc mounts the root on its way, in its own mount namespace. */
-  rootMount: "root",
 } as const;
 
 export function containerDirectory(root: string, id: string): string {

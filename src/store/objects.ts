@@ -1,6 +1,7 @@
 import {
   closeSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -17,6 +18,7 @@ import { type ContentSink, type FileContent, INLINE_MAX } from "../core/tree.ts"
 import { VerityHasher, verityDigest } from "../core/verity.ts";
 import { syncFilesystem } from "../sys/files.ts";
 import { lockFile } from "../sys/lock.ts";
+import { enableVerity } from "../sys/verity.ts";
 import type { StoreLayout } from "./layout.ts";
 
 /** What a container sees of mode and owner comes from the molecule alone. */
@@ -151,7 +153,10 @@ export class ObjectStaging implements ContentSink, Disposable {
    */
   publish(): void {
     if (this.#staged.size === 0 && !this.#reliesOnOthers) return;
-    if (this.#staged.size > 0) syncFilesystem(this.#layout.root);
+    if (this.#staged.size > 0) {
+      enableVerityOnOwn(this.#staged.values());
+      syncFilesystem(this.#layout.root);
+    }
     const folders = new Set<string>();
     for (const [digest, path] of this.#staged) {
       const target = this.#layout.object(digest);
@@ -168,6 +173,13 @@ export class ObjectStaging implements ContentSink, Disposable {
   [Symbol.dispose](): void {
     rmSync(this.#directory, { recursive: true, force: true });
     this.#gcLock[Symbol.dispose]();
+  }
+}
+
+/** Where the filesystem has fs-verity, the kernel checks objects whenever they are read. A hard link's inode is not ours. */
+function enableVerityOnOwn(paths: Iterable<string>): void {
+  for (const path of paths) {
+    if (lstatSync(path).nlink === 1 && enableVerity(path) === "unsupported") return;
   }
 }
 

@@ -19,11 +19,14 @@ import { hasCode } from "../../src/sys/ffi.ts";
 import { becomeSubreaper, openPidfd, readStat, waitChild, waitEnded } from "../../src/sys/pid.ts";
 import { acceptUnix, listenUnix, receiveMessage } from "../../src/sys/socket.ts";
 import { buildPlayer } from "../support/build-player.ts";
-import { patience } from "../support/slowness.ts";
+import { patience, repetitions } from "../support/slowness.ts";
 
 const REPOSITORY = join(import.meta.dir, "../..");
 const LAB = join(REPOSITORY, "tests/support/runtime-lab.ts");
-const CYCLES = 30;
+const CYCLES = repetitions(30);
+/** A create takes about as long on a developer's machine. */
+const CREATE_MS = patience(250);
+const KILLS = repetitions(25);
 
 let scratch = "";
 let root = "";
@@ -327,7 +330,7 @@ describe("SIGKILL of create", () => {
   });
 
   test("at any time", async () => {
-    for (let ms = 0; ms < 250; ms += 10) {
+    for (let ms = 0; ms < CREATE_MS; ms += CREATE_MS / KILLS) {
       container(SLEEP);
       const child = Bun.spawn(labArguments(["create", "-b", join(scratch, "bundle"), id]), {
         env: environment(),

@@ -45,6 +45,7 @@ const prepare: Preparation = (_, { options, bundle, directory, config }) => {
       ["lxc.tty.max", "0"],
       ["lxc.autodev", "0"],
       ["lxc.net.0.type", "empty"],
+      ...(facts.apparmor ? [["lxc.apparmor.profile", "unconfined"] as const] : []),
       ...cgroups.lxcConfig,
     ],
     program: { operations: actions.map((does): Operation => ({ does, onError: "fail" })) },

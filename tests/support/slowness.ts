@@ -14,3 +14,8 @@ function readSlowness(text: string | undefined): number {
 export function patience(limit: number): number {
   return limit * SLOWNESS;
 }
+
+/** How often something is tried that goes wrong only now and then: as often as the time allows, at least three times. */
+export function repetitions(often: number): number {
+  return Math.max(3, Math.ceil(often / SLOWNESS));
+}

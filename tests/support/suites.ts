@@ -33,7 +33,10 @@ export const SUITES: readonly Suite[] = [
     name: "unit",
     about: "tests beside the code",
     kind: "tests",
-    globs: ["src/**/*.test.ts", "scripts/**/*.test.ts", "bench/**/*.test.ts", "tests/support/**/*.test.ts"],
+    globs: [
+      ...["src/**/*.test.ts", "scripts/**/*.test.ts", "bench/**/*.test.ts"],
+      ...["tests/support/**/*.test.ts", "tests/vm/**/*.test.ts"],
+    ],
     timeoutMs: MINUTE,
     serial: false,
   },
