@@ -113,12 +113,7 @@ function writeLxcFiles(request: LaunchRequest, stdio: number): void {
 
 /** Whoever knows a name may go through; nobody may list, and no file or socket here is for anybody but root. */
 function openTheWay(directory: string): void {
-  const places = [
-    dirname(directory),
-    directory,
-    join(directory, FILES.lxcPath),
-    join(directory, FILES.rootMount),
-  ];
+  const places = [dirname(directory), directory, join(directory, FILES.lxcPath)];
   for (const place of places) chmodSync(place, (statSync(place).mode & 0o7777) | 0o111);
 }
 
