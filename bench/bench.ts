@@ -1,6 +1,6 @@
 import { REPOSITORY } from "../scripts/demo/commands.ts";
 import type { DemoImages } from "../scripts/demo/images.ts";
-import { type Measured, measureCommand } from "./meter.ts";
+import { type Measured, type MeterOptions, measureCommand } from "./meter.ts";
 import type { BenchPlace } from "./place.ts";
 import type { Results, Sample } from "./results.ts";
 
@@ -49,8 +49,10 @@ export class Bench {
     argv: readonly [string, ...string[]],
     env: Environment,
     okCodes: readonly number[] = [0],
+    options: Pick<MeterOptions, "leavesProcesses" | "around"> = {},
   ): Promise<Measured> {
-    return measureCommand(argv, { env, signal: this.signal, scratch: this.place.meterFile, okCodes });
+    const { signal, place } = this;
+    return measureCommand(argv, { env, signal, scratch: place.meterFile, okCodes, ...options });
   }
 
   /** `atomfs ARGS` in the store `root`, with the bench's own Podman. */

@@ -13,6 +13,7 @@ import { composeCase } from "./cases/compose.ts";
 import { fixCase } from "./cases/fix.ts";
 import { importCase } from "./cases/import.ts";
 import { mountCase } from "./cases/mount.ts";
+import { runtimeCase } from "./cases/runtime.ts";
 import { startCase } from "./cases/start.ts";
 import { verifyCase } from "./cases/verify.ts";
 import { currentLoad, describeEnvironment, environmentText } from "./environment.ts";
@@ -28,6 +29,7 @@ const CASES: Readonly<Record<string, Case>> = {
   fix: { run: fixCase, needsMainStore: true },
   verify: { run: verifyCase, needsMainStore: true },
   start: { run: startCase, needsMainStore: true },
+  runtime: { run: runtimeCase, needsMainStore: false },
 };
 
 type Options = {

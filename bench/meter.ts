@@ -9,11 +9,15 @@ import type { Sample } from "./results.ts";
  */
 const METER = String.raw`
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
-my ($answer, $getrusage) = splice(@ARGV, 0, 2);
+my ($answer, $output, $getrusage) = splice(@ARGV, 0, 3);
 my $start = clock_gettime(CLOCK_MONOTONIC);
 my $pid = fork();
 die "fork: $!" unless defined $pid;
-if ($pid == 0) { exec { $ARGV[0] } @ARGV; exit 127 }
+if ($pid == 0) {
+  if ($output ne '') { open(STDOUT, '>', $output) or die "$output: $!"; open(STDERR, '>&STDOUT') }
+  exec { $ARGV[0] } @ARGV;
+  exit 127;
+}
 $SIG{$_} = sub { kill 'TERM', $pid } for qw(TERM INT HUP);
 1 until waitpid($pid, 0) == $pid || !$!{EINTR};
 my $status = $?;
@@ -41,6 +45,10 @@ export type MeterOptions = {
   readonly scratch: string;
   /** Exit codes that are an answer, not a failure. Default: 0 only. */
   readonly okCodes?: readonly number[];
+  /** The command leaves processes that keep its output open, so that goes into a file. */
+  readonly leavesProcesses?: boolean;
+  /** What starts the meter itself: a command line that ends in executing its arguments. It is not measured. */
+  readonly around?: readonly string[];
 };
 
 const SHOWN = 2000;
@@ -58,10 +66,13 @@ export async function measureCommand(
   if (getrusage === undefined)
     throw new AtomfsError("unsupported", `The benchmark does not know ${process.arch}`);
   const { env, signal, scratch } = options;
-  const meter = ["perl", "-e", METER, scratch, String(getrusage), ...argv] as const;
-  const { code, stdout, stderr } = await run(meter, { env, signal, okCodes: ANY_CODE });
+  const output = options.leavesProcesses === true ? `${scratch}.output` : "";
+  const meter = ["perl", "-e", METER, scratch, output, String(getrusage), ...argv] as const;
+  const [program = "perl", ...args] = [...(options.around ?? []), ...meter];
+  const { code, stdout, stderr } = await run([program, ...args], { env, signal, okCodes: ANY_CODE });
   if (!(options.okCodes ?? [0]).includes(code)) {
-    const shown = stderr.trim().slice(-SHOWN);
+    const said = output === "" ? stderr : await readFile(output, "utf8");
+    const shown = said.trim().slice(-SHOWN);
     throw new AtomfsError("failed", `${argv.join(" ")} failed with exit code ${code}: ${shown}`);
   }
   const sample = JSON.parse(await readFile(scratch, "utf8")) as Sample;

@@ -9,6 +9,8 @@ export type Sample = {
   readonly peakBytes?: number;
   /** Disk space that the run took. */
   readonly diskBytes?: number;
+  /** Resident memory of processes that the run left behind. */
+  readonly residentBytes?: number;
 };
 
 export type Row = {
@@ -47,9 +49,9 @@ export class Results {
     const groups = [...new Set(this.#rows.map((row) => row.group))];
     const lines = groups.flatMap((group) => {
       const rows = this.#rows.filter((row) => row.group === group);
-      return [[group, "", "", "", "", "", "", ""], ...rows.map((row) => this.#cells(row))];
+      return [[group, "", "", "", "", "", "", "", ""], ...rows.map((row) => this.#cells(row))];
     });
-    return table(["WHAT", "RUNS", "MEDIAN", "MIN", "RATIO", "CPU", "MEMORY", "DISK"], lines);
+    return table(["WHAT", "RUNS", "MEDIAN", "MIN", "RATIO", "CPU", "MEMORY", "DISK", "STAYS"], lines);
   }
 
   #cells(row: Row): string[] {
@@ -63,6 +65,7 @@ export class Results {
       optional(row, "cpuMs", timeText),
       optional(row, "peakBytes", bytesText),
       optional(row, "diskBytes", bytesText),
+      optional(row, "residentBytes", bytesText),
     ];
   }
 }
