@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { resolve } from "node:path";
 import { logTarget, parseInvocation } from "./argv.ts";
 
 describe("what engines call", () => {
@@ -49,6 +50,10 @@ describe("what engines call", () => {
     [["ps", "ID", "-o", "pid"], { psArguments: ["-o", "pid"] }],
     [["events", "--interval=250ms", "ID"], { intervalMs: 250, once: false }],
     [["--debug=true", "state", "ID"], { verb: "state" }],
+    [["--debug", "--debug=false", "state", "ID"], { verb: "state" }],
+    [["run", "-db/x", "ID"], { verb: "run", detach: true, bundle: "/x" }],
+    [["exec", "-e", "-A=1", "--", "ID", "-x"], { id: "ID", env: ["-A=1"], command: ["-x"] }],
+    [["exec", "ID", "--", "-x"], { command: ["--", "-x"] }],
     [["checkpoint"], undefined],
     [["-v"], { verb: "version" }],
     [["create", "--help"], { verb: "help", of: "create" }],
@@ -62,6 +67,11 @@ describe("what engines call", () => {
 test.each([
   [["--nope", "state", "ID"], /--nope/],
   [["state", "--nope", "ID"], /state: .*--nope/],
+  [["state", "--force=yes"], /Unknown option '--force'/],
+  [["delete", "--force=yes", "ID"], /'--force' takes no value/],
+  [["delete", "-x", "ID"], /Unknown option '-x'/],
+  [["create", "--bundle"], /'--bundle' wants a value/],
+  [["run", "-db"], /'-b' wants a value/],
   [["state"], /needs a container's id/],
   [["state", "a", "b"], /unexpected argument "b"/],
   [["state", "../x"], /invalid container id format/],
@@ -80,6 +90,10 @@ test.each([
   [["toString"], /unknown command/],
 ])("%p is refused", (argv, message) => {
   expect(() => parseInvocation(argv)).toThrow(message);
+});
+
+test("--root may be relative to where the caller is", () => {
+  expect(parseInvocation(["--root", "state-directory", "list"]).global.root).toBe(resolve("state-directory"));
 });
 
 test("where to complain is known even if the rest is wrong", () => {

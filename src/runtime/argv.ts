@@ -1,5 +1,4 @@
-import { parseArgs } from "node:util";
-import { AtomfsError } from "../core/errors.ts";
+import { resolve } from "node:path";
 import { parseSignal } from "../sys/pid.ts";
 import {
   type CreateOptions,
@@ -9,6 +8,7 @@ import {
   UPDATE_SCALARS,
   type UpdateScalar,
 } from "./invocation.ts";
+import { readOptions, usage, type Values } from "./option-reader.ts";
 import { ENDS_AT_FIRST_WORD, FLAG, GLOBAL, type OptionTable, VERBS } from "./option-tables.ts";
 
 /** Where containers are kept without --root: /run, since they end with the boot. */
@@ -19,17 +19,16 @@ export function parseInvocation(argv: readonly string[]): {
   readonly global: GlobalOptions;
   readonly invocation: Invocation;
 } {
-  const at = firstWord(argv, GLOBAL);
-  const before = parse(argv.slice(0, at), GLOBAL, "crio-lxc");
+  const before = readOptions(argv, GLOBAL, "crio-lxc", true);
   const global = globalOptions(before);
-  const verb = argv[at];
+  const [verb, ...rest] = before.words;
   if (before.has("version")) return { global, invocation: { verb: "version" } };
   if (verb === undefined || verb === "help" || before.has("help")) {
-    return { global, invocation: { verb: "help", of: verb === "help" ? argv[at + 1] : undefined } };
+    return { global, invocation: { verb: "help", of: verb === "help" ? rest[0] : undefined } };
   }
   const table = Object.hasOwn(VERBS, verb) ? VERBS[verb] : undefined;
   if (table === undefined) throw usage(`unknown command ${JSON.stringify(verb)}`);
-  return { global, invocation: verbInvocation(verb, table, argv.slice(at + 1)) };
+  return { global, invocation: verbInvocation(verb, table, rest) };
 }
 
 /**
@@ -48,79 +47,6 @@ export function logTarget(argv: readonly string[]): Pick<GlobalOptions, "log" | 
   return { log, logFormat };
 }
 
-class Values {
-  readonly words: readonly string[];
-  readonly #named: ReadonlyMap<string, readonly (string | true)[]>;
-
-  constructor(words: readonly string[], named: ReadonlyMap<string, readonly (string | true)[]>) {
-    this.words = words;
-    this.#named = named;
-  }
-
-  has(name: string): boolean {
-    return this.#named.has(name);
-  }
-
-  /** What was said last counts: conmon-rs says --root twice. */
-  text(name: string): string | undefined {
-    const value = this.#named.get(name)?.at(-1);
-    return typeof value === "string" ? value : undefined;
-  }
-
-  texts(name: string): string[] {
-    return (this.#named.get(name) ?? []).filter((value) => typeof value === "string");
-  }
-
-  count(name: string): number {
-    const text = this.text(name);
-    if (text === undefined) return 0;
-    if (!/^[0-9]{1,5}$/.test(text)) throw usage(`--${name} wants a number, not ${JSON.stringify(text)}`);
-    return Number(text);
-  }
-}
-
-/** Index of the first argument that is neither an option nor an option's value. */
-function firstWord(argv: readonly string[], table: OptionTable): number {
-  const { tokens } = parseArgs({
-    args: [...argv],
-    options: table,
-    strict: false,
-    allowPositionals: true,
-    tokens: true,
-  });
-  return tokens.find((token) => token.kind === "positional")?.index ?? argv.length;
-}
-
-function parse(argv: readonly string[], table: OptionTable, of: string): Values {
-  try {
-    const { tokens } = parseArgs({
-      args: argv.map(separateValue(table)),
-      options: table,
-      allowPositionals: true,
-      tokens: true,
-    });
-    const named = new Map<string, (string | true)[]>();
-    const words: string[] = [];
-    for (const token of tokens) {
-      if (token.kind === "positional") words.push(token.value);
-      if (token.kind !== "option") continue;
-      named.set(token.name, [...(named.get(token.name) ?? []), token.value ?? true]);
-    }
-    return new Values(words, named);
-  } catch (error) {
-    const why = error instanceof Error ? (error.message.split(". ")[0] ?? "") : String(error);
-    throw usage(`${of}: ${why}`);
-  }
-}
-
-/** Go's flag syntax: `--flag=true` and `--flag=false` for flags without value. */
-function separateValue(table: OptionTable): (word: string) => string {
-  return (word) => {
-    const match = /^--([a-z-]+)=true$/.exec(word);
-    return match?.[1] !== undefined && table[match[1]]?.type === "boolean" ? `--${match[1]}` : word;
-  };
-}
-
 function globalOptions(values: Values): GlobalOptions {
   const manager = values.has("systemd-cgroup") ? "systemd" : (values.text("cgroup-manager") ?? "cgroupfs");
   if (manager !== "cgroupfs" && manager !== "systemd" && manager !== "disabled") {
@@ -131,7 +57,7 @@ function globalOptions(values: Values): GlobalOptions {
     throw usage(`--log-format is text or json, not ${JSON.stringify(format)}`);
   }
   return {
-    root: values.text("root") ?? DEFAULT_STATE_DIRECTORY,
+    root: resolve(values.text("root") ?? DEFAULT_STATE_DIRECTORY),
     log: values.text("log"),
     logFormat: format,
     logLevel: values.has("debug") ? "debug" : (values.text("log-level") ?? "info"),
@@ -140,11 +66,10 @@ function globalOptions(values: Values): GlobalOptions {
 }
 
 function verbInvocation(verb: string, table: OptionTable, rest: readonly string[]): Invocation {
-  const end = ENDS_AT_FIRST_WORD.includes(verb) ? firstWord(rest, table) : rest.length;
   const withHelp = { ...table, help: GLOBAL["help"] ?? FLAG };
-  const values = parse(rest.slice(0, end), withHelp, verb);
+  const values = readOptions(rest, withHelp, verb, ENDS_AT_FIRST_WORD.includes(verb));
   if (values.has("help")) return { verb: "help", of: verb };
-  const words = [...values.words, ...rest.slice(end)];
+  const { words } = values;
   const [first] = words;
   const id = (): string => {
     if (first === undefined) throw usage(`${verb} needs a container's id`);
@@ -288,8 +213,4 @@ function duration(text: string): number {
     throw usage(`--interval wants a time like 5s, not ${JSON.stringify(text)}`);
   }
   return Number(match?.[1]) * unit;
-}
-
-function usage(message: string): AtomfsError {
-  return new AtomfsError("usage", message);
 }
