@@ -89,15 +89,28 @@ export function makeCgroups(directories: readonly string[]): string[] {
   return made;
 }
 
-/** On v1 a new cpuset is empty, and an empty one holds no process. */
+const CPUSET_FILES = ["cpuset.cpus", "cpuset.mems"] as const;
+
+/**
+ * On v1 a new cpuset is empty, and an empty one holds no process; on v2 an empty one means the parent's.
+ * @param directories of a new group, one in each hierarchy
+ * @returns values that it can have: those of the nearest group above it that is there; none without a v1 hierarchy for them
+ */
+export function inheritedCpuset(directories: readonly string[]): [file: string, value: string][] {
+  return CPUSET_FILES.flatMap((name) => {
+    for (const directory of directories) {
+      let at = dirname(directory);
+      while (!existsSync(at)) at = dirname(at);
+      const value = existsSync(join(at, "cgroup.controllers")) ? "" : readIfThere(join(at, name))?.trim();
+      if (value !== undefined && value !== "") return [[name, value] as [string, string]];
+    }
+    return [];
+  });
+}
+
 function fillCpuset(directory: string): void {
-  for (const name of ["cpuset.cpus", "cpuset.mems"]) {
-    const inherited = readIfThere(join(dirname(directory), name));
-    const own = readIfThere(join(directory, name));
-    if (own?.trim() !== "" || inherited === undefined || inherited.trim() === "") continue;
-    // v2's cpuset is empty too, and means the parent's.
-    if (existsSync(join(directory, "cgroup.controllers"))) continue;
-    writeValue(join(directory, name), inherited.trim());
+  for (const [name, value] of inheritedCpuset([directory])) {
+    if (readIfThere(join(directory, name))?.trim() === "") writeValue(join(directory, name), value);
   }
 }
 

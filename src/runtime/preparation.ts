@@ -7,7 +7,14 @@ import { makeNode } from "../sys/files.ts";
 import { cloneMountTree, MOUNT_ATTR, setMountAttributes } from "../sys/mount.ts";
 import { connectUnix } from "../sys/socket.ts";
 import type { CgroupPlan } from "./cgroup-plan.ts";
-import { applyWrites, attachProcess, enableControllers, makeCgroups, removeCgroups } from "./cgroups.ts";
+import {
+  applyWrites,
+  attachProcess,
+  enableControllers,
+  inheritedCpuset,
+  makeCgroups,
+  removeCgroups,
+} from "./cgroups.ts";
 import type { DescriptorRequest, LaunchPlan } from "./plan.ts";
 import type { PreparedCgroups, PreparedLaunch } from "./prepared-launch.ts";
 import { encodeProgram } from "./program-codec.ts";
@@ -76,7 +83,8 @@ function prepareCgroups(
       path: plan.path,
       directories: plan.directories,
       ofMonitor,
-      overrides: [],
+      // liblxc fills only what it makes above the container's own.
+      overrides: inheritedCpuset(plan.directories).map(([file, value]) => [`lxc.cgroup.${file}`, value]),
       beforeLaunch() {
         // liblxc refuses a directory that exists; an empty one is a left-over or the caller's kindness.
         removeCgroups(plan.directories);

@@ -8,12 +8,12 @@ import {
   readdirSync,
   readFileSync,
   readSync,
-  rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { removeCgroups } from "../../src/runtime/cgroups.ts";
 import type { Fd } from "../../src/sys/fd.ts";
 import { hasCode } from "../../src/sys/ffi.ts";
 import { becomeSubreaper, openPidfd, readStat, waitChild, waitEnded } from "../../src/sys/pid.ts";
@@ -27,6 +27,8 @@ const CYCLES = repetitions(30);
 /** A create takes about as long on a developer's machine. */
 const CREATE_MS = patience(250);
 const KILLS = repetitions(25);
+/** There is none where all controllers are in cgroup v2, whose groups are never without processors. */
+const V1_CPUSET = "/sys/fs/cgroup/cpuset";
 
 let scratch = "";
 let root = "";
@@ -46,9 +48,7 @@ beforeAll(async () => {
 });
 afterAll(() => {
   rmSync(scratch, { recursive: true, force: true });
-  for (const hierarchy of cgroupDirectories().filter((path) => path.endsWith("/atomfs-launcher-test"))) {
-    rmdirSync(hierarchy);
-  }
+  removeCgroups(cgroupDirectories().filter((path) => path.endsWith("/atomfs-launcher-test")));
 });
 
 afterEach(() => {
@@ -226,6 +226,29 @@ describe("create", () => {
       msg: `container with id exists: ${id}`,
     });
   });
+
+  test.skipIf(!existsSync(`${V1_CPUSET}/cpuset.cpus`))(
+    "below a group that hands its cpuset to nobody, as kubelet makes them",
+    () => {
+      // liblxc looks after a group right below the root.
+      const above = "/atomfs-launcher-test/pods/pod";
+      let parent = V1_CPUSET;
+      for (const name of above.slice(1).split("/")) {
+        mkdirSync(`${parent}/${name}`, { recursive: true });
+        for (const file of ["cpuset.cpus", "cpuset.mems"])
+          writeFileSync(`${parent}/${name}/${file}`, readFileSync(`${parent}/${file}`));
+        parent = `${parent}/${name}`;
+        writeFileSync(`${parent}/cgroup.clone_children`, "0");
+      }
+      container(SLEEP, { linux: { cgroupsPath: `${above}/in` } });
+      const init = create();
+      const own = readFileSync(`${parent}/in/cpuset.cpus`, "latin1");
+      expect(own).toBe(readFileSync(`${parent}/cpuset.cpus`, "latin1"));
+      expect(readFileSync(`/proc/${init}/cgroup`, "latin1")).toContain(`:cpuset:${above}/in`);
+      lab("delete", "--force", id);
+      removeCgroups(cgroupDirectories().filter((path) => path.endsWith("/atomfs-launcher-test")));
+    },
+  );
 
   test("that fails in liblxc says what liblxc said, and leaves nothing", () => {
     container(SLEEP, { root: { path: "none" } });
