@@ -22,6 +22,8 @@ import { buildPlayer } from "../support/build-player.ts";
 import { patience, repetitions } from "../support/slowness.ts";
 
 const REPOSITORY = join(import.meta.dir, "../..");
+/** Of all containers of this run, in every hierarchy. */
+const CGROUP = `/atomfs-launcher-test-${process.pid}`;
 const LAB = join(REPOSITORY, "tests/support/runtime-lab.ts");
 const CYCLES = repetitions(30);
 /** A create takes about as long on a developer's machine. */
@@ -48,7 +50,7 @@ beforeAll(async () => {
 });
 afterAll(() => {
   rmSync(scratch, { recursive: true, force: true });
-  removeCgroups(cgroupDirectories().filter((path) => path.endsWith("/atomfs-launcher-test")));
+  removeCgroups(cgroupDirectories().filter((path) => path.endsWith(CGROUP)));
 });
 
 afterEach(() => {
@@ -104,7 +106,7 @@ function container(args: readonly string[], more: object = {}): string {
     ociVersion: "1.0.2",
     process: { args, env: ["PATH=/bin"], cwd: "/", user: { uid: 0, gid: 0 } },
     root: { path: "rootfs" },
-    linux: { cgroupsPath: `/atomfs-launcher-test/${id}` },
+    linux: { cgroupsPath: `${CGROUP}/${id}` },
     ...more,
   };
   writeFileSync(join(scratch, "bundle/config.json"), JSON.stringify(config));
@@ -193,7 +195,7 @@ describe("create", () => {
     expect(traces().filter((trace) => /process|-pivot|-monitor/.test(trace))).toEqual([]);
     expect(status()).toBe("created");
     const cgroups = readFileSync(`/proc/${init}/cgroup`, "latin1").trim().split("\n");
-    for (const line of cgroups) expect(line).toEndWith(`:/atomfs-launcher-test/${id}`);
+    for (const line of cgroups) expect(line).toEndWith(`:${CGROUP}/${id}`);
     expect(lab("start", id)).toEqual({ code: 0, stdout: "", stderr: "" });
     expect(status()).toBe("running");
     expect(commandLine(String(init))).toBe("/bin/busybox\0sleep\x001000\0");
@@ -231,7 +233,7 @@ describe("create", () => {
     "below a group that hands its cpuset to nobody, as kubelet makes them",
     () => {
       // liblxc looks after a group right below the root.
-      const above = "/atomfs-launcher-test/pods/pod";
+      const above = `${CGROUP}/pods/pod`;
       let parent = V1_CPUSET;
       for (const name of above.slice(1).split("/")) {
         mkdirSync(`${parent}/${name}`, { recursive: true });
@@ -245,8 +247,6 @@ describe("create", () => {
       const own = readFileSync(`${parent}/in/cpuset.cpus`, "latin1");
       expect(own).toBe(readFileSync(`${parent}/cpuset.cpus`, "latin1"));
       expect(readFileSync(`/proc/${init}/cgroup`, "latin1")).toContain(`:cpuset:${above}/in`);
-      lab("delete", "--force", id);
-      removeCgroups(cgroupDirectories().filter((path) => path.endsWith("/atomfs-launcher-test")));
     },
   );
 
