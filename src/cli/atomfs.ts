@@ -3,6 +3,7 @@ import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
 import { registerContainers } from "./containers.ts";
 import { type Context, type GlobalOptions, makeContext } from "./context.ts";
 import { registerDf } from "./df.ts";
+import { registerDoctor } from "./doctor/verb.ts";
 import { describeFailure } from "./failure.ts";
 import { registerFix } from "./fix.ts";
 import { registerGc } from "./gc.ts";
@@ -52,6 +53,7 @@ function buildProgram(wantsJson: boolean): Command {
     registerGc,
     registerDf,
     registerSetup,
+    registerDoctor,
   ]) {
     register(program, context);
   }

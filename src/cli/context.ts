@@ -38,7 +38,7 @@ export function makeContext(options: GlobalOptions, signal: AbortSignal): Contex
 }
 
 /** An empty variable is as good as none. */
-function environment(name: string): string | undefined {
+export function environment(name: string): string | undefined {
   const value = process.env[name];
   return value === "" ? undefined : value;
 }
