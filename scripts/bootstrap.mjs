@@ -124,8 +124,10 @@ function installDebianPackages(command) {
       NEEDRESTART_MODE: "l",
     });
   // Debian's lxc brings a network bridge of its own, which nobody here needs.
-  if (missing.includes("lxc") && existsSync("/run/systemd/system"))
+  if (missing.includes("lxc") && existsSync("/run/systemd/system")) {
+    say("lxc-net.service is masked: its network bridge is not needed (systemctl unmask lxc-net.service)");
     quietly("systemctl", ["mask", "lxc-net.service"]);
+  }
   const install = ["install", "--no-install-recommends", ...missing];
   if (apt(...install).ok) return;
   // The package lists are missing or older than the mirror.

@@ -2,7 +2,10 @@
 export const PACKAGES = [
   // The engine whose containers are fixed, and what it calls.
   ["podman", "demo test bench", "the engine whose containers get the fix"],
-  ["runc", "demo test bench", "the runtime Podman calls"],
+  ["lxc", "demo test", "lxc-start, which the runtime crio-lxc starts containers with"],
+  ["gcc", "demo test test:vm", "makes crio-lxc and the player, its init; ELF files to check"],
+  ["libc6-dev", "demo test test:vm", "as gcc"],
+  ["runc", "demo test bench", "the runtime of the demo's other way, and what crio-lxc is compared with"],
   ["conmon", "demo test bench", "Podman's monitor of a container"],
   ["catatonit", "demo test bench", "podman run --init"],
   ["netavark|containernetworking-plugins", "demo test bench", "the network of Podman's containers"],
@@ -19,13 +22,10 @@ export const PACKAGES = [
   ["gpgv", "demo test test:vm bench", "checks the signature of an apt repository"],
   ["debian-archive-keyring", "demo test test:vm bench", "Debian's keys, for gpgv and debootstrap"],
   // What only tests compare with or make their input with.
-  ["lxc", "test", "lxc-start, which crio-lxc starts containers with"],
   ["busybox-static", "test test:vm", "the programs in the containers of crio-lxc's tests"],
   ["strace", "test", "kills crio-lxc at a given system call"],
   ["python3", "test", "makes system calls under a compiled seccomp filter"],
   ["procps", "test", "ps, to see what tests left running"],
-  ["gcc", "test test:vm", "makes the player, and ELF files to check"],
-  ["libc6-dev", "test test:vm", "as gcc"],
   ["binutils", "test", "readelf, to compare with"],
   ["fsverity", "test", "fs-verity digests, to compare with"],
   ["erofs-utils", "test", "fsck.erofs and dump.erofs, to compare with"],

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { buildDemoImages, DEFAULT_CACHE_DIR } from "../../scripts/demo/images.ts";
 import { DemoProcess, leftovers, NOTHING_LEFT } from "../support/demo-process.ts";
 
-/** Interrupted at any step, the demo leaves nothing but its images. Needs root, podman, runc and the Debian archive. */
+/** Interrupted at any step, the demo leaves nothing but its images. Needs root, podman, lxc, gcc, runc and the Debian archive. */
 const LIMIT_MS = 600_000;
 
 const cached = (): string[] => readdirSync(DEFAULT_CACHE_DIR).sort();
@@ -13,22 +13,26 @@ beforeAll(async () => {
   await buildDemoImages({ cacheDir: DEFAULT_CACHE_DIR, log: () => undefined });
 }, LIMIT_MS);
 
+/** Where; to whom; the demo's options. */
 const POINTS = [
-  ["1. Real images", "group"],
-  ["2. Import", "process"],
-  ["$ atomfs import oci", "group"],
-  ["$ podman run --detach --name feed", "group"],
-  ["4. The exploit works", "process"],
-  ["5. Fix libexpat1", "group"],
-  ["$ atomfs restart", "group"],
+  ["1. Real images", "group", []],
+  ["2. Podman gets them", "process", []],
+  ["$ atomfs import containers-storage", "group", []],
+  ["$ podman run --runtime crio-lxc --detach --name feed", "group", []],
+  ["4. The exploit works", "process", []],
+  ["5. Fix libexpat1", "group", []],
+  ["$ podman restart feed", "group", []],
+  ["$ podman restart web", "process", []],
+  ["$ podman run --runtime runc --detach --name feed", "process", ["--storage"]],
+  ["$ atomfs restart", "group", ["--storage"]],
 ] as const;
 
-for (const [point, to] of POINTS) {
+for (const [point, to, options] of POINTS) {
   test(
     `interrupted at "${point}" (${to})`,
     async () => {
       const before = cached();
-      const demo = new DemoProcess();
+      const demo = new DemoProcess(options);
       await demo.until(point);
       demo.signal("SIGINT", to);
       const { code, output, stderr } = await demo.end();
@@ -64,8 +68,13 @@ test(
 test(
   "killed: the next run removes what was left",
   async () => {
-    for (const point of ["$ atomfs import oci", "$ atomfs restart"]) {
-      const killed = new DemoProcess();
+    const ends = [
+      ["$ atomfs import oci", ["--storage"]],
+      ["$ podman run --runtime crio-lxc --detach --name feed", []],
+      ["$ podman restart web", []],
+    ] as const;
+    for (const [point, options] of ends) {
+      const killed = new DemoProcess(options);
       await killed.until(point);
       killed.signal("SIGKILL", "process");
       await killed.end();
@@ -84,8 +93,8 @@ test(
   "a second demo at a time is refused and does not disturb the first",
   async () => {
     const first = new DemoProcess();
-    await first.until("2. Import");
-    const second = await new DemoProcess().end();
+    await first.until("2. Podman gets them");
+    const second = await new DemoProcess(["--storage"]).end();
     expect({ code: second.code, stderr: second.stderr }).toEqual({
       code: 5,
       stderr: "demo: Another demo is running on this machine\ndemo: hint: wait until it has ended\n",
@@ -131,7 +140,13 @@ test(
     } finally {
       rmSync(scratch, { recursive: true });
     }
-    expect((await new DemoProcess(["--jason"]).end()).code).toBe(2);
+    const unknown = await new DemoProcess(["--jason"]).end();
+    expect(unknown.code).toBe(2);
+    expect(unknown.stderr).toStartWith("demo: The demo does not know --jason\ndemo: hint: ");
+    const kept = await new DemoProcess([], { npm_config_storage: "true" }).end();
+    expect(kept.code).toBe(2);
+    expect(kept.stderr).toContain("npm run demo -- --storage\n");
+    expect((await new DemoProcess(["--help"]).end()).output).toContain("--storage");
     expect(leftovers()).toEqual(NOTHING_LEFT);
   },
   LIMIT_MS,

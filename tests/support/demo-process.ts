@@ -1,13 +1,17 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DEFAULT_CACHE_DIR } from "../../scripts/demo/images.ts";
-import { processesOf } from "../../scripts/demo/workplace.ts";
+import { crioLxcContainers, processesOf } from "../../scripts/demo/workplace.ts";
 import { runDirectoryOf } from "../../src/mounts/molecule-mounts.ts";
 import { readMountinfo } from "../../src/sys/mountinfo.ts";
 
 const MAIN = join(import.meta.dir, "../../scripts/demo/main.ts");
 const DIRECTORY = "/var/tmp/atomfs-demo";
 const RUN_DIRECTORY = runDirectoryOf(join(DIRECTORY, "store"));
+
+const CGROUPS = "/sys/fs/cgroup";
+/** Somebody else's. */
+const ABANDONED_BEFORE: ReadonlySet<string> = new Set(abandonedCgroups());
 
 /** The demo as a child that leads a process group, as a shell would start it. */
 export class DemoProcess {
@@ -66,6 +70,8 @@ export function leftovers(): Readonly<Record<string, readonly (string | number)[
       .filter(isOurs),
     commands: processesOf(DIRECTORY),
     inContainers: containerProcesses(),
+    runtimeState: crioLxcContainers(DIRECTORY),
+    cgroups: abandonedCgroups().filter((path) => !ABANDONED_BEFORE.has(path)),
     bridges: readdirSync("/sys/class/net").filter((name) => name === "atomfs-demo0"),
     halfMade: readdirSync(DEFAULT_CACHE_DIR).filter((name) => name.startsWith("tmp-")),
   };
@@ -76,9 +82,32 @@ export const NOTHING_LEFT: ReturnType<typeof leftovers> = {
   mounts: [],
   commands: [],
   inContainers: [],
+  runtimeState: [],
+  cgroups: [],
   bridges: [],
   halfMade: [],
 };
+
+/** Cgroups of Podman's containers whose id no process has in its command line: neither conmon nor whoever removes them. */
+function abandonedCgroups(): string[] {
+  const found = ["", ...readdirSync(CGROUPS)]
+    .map((hierarchy) => join(CGROUPS, hierarchy, "libpod_parent"))
+    .filter((parent) => existsSync(parent))
+    .flatMap((parent) => readdirSync(parent).map((name) => join(parent, name)))
+    .filter((path) => /[0-9a-f]{64}$/.test(path));
+  if (found.length === 0) return [];
+  const commands = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, "latin1");
+      } catch {
+        return "";
+      }
+    })
+    .join("\0");
+  return found.filter((path) => !commands.includes(path.slice(-64)));
+}
 
 /** Processes whose root is a container's of the demo. */
 function containerProcesses(): number[] {
