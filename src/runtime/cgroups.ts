@@ -165,18 +165,24 @@ export function listProcesses(directories: readonly string[]): number[] {
 /**
  * Signals every process of the group, wherever it forked to, also if the container's init has ended.
  * A group that this very process is in is left alone: it is no container's.
+ * @returns false if there was none to signal
  */
-export function signalCgroups(directories: readonly string[], signal: number): void {
-  const own = directories.filter((directory) => !listProcesses([directory]).includes(process.pid));
+export function signalCgroups(directories: readonly string[], signal: number): boolean {
+  const own = directories.filter((directory) => {
+    const found = listProcesses([directory]);
+    return found.length > 0 && !found.includes(process.pid);
+  });
+  if (own.length === 0) return false;
   if (signal === SIGKILL) {
     for (const directory of own) killAtOnce(directory);
     for (let round = 0; round < KILL_ROUNDS && listProcesses(own).length > 0; round++) {
       signalFrozen(own, signal);
       Bun.sleepSync(round);
     }
-    return;
+  } else {
+    signalFrozen(own, signal);
   }
-  signalFrozen(own, signal);
+  return true;
 }
 
 /** Since Linux 5.14, v2 only. */

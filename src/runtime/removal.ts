@@ -20,10 +20,11 @@ export function killAll(held: Held, record: ContainerRecord | undefined): void {
   if (record === undefined) return;
   using pidfd = init === undefined ? undefined : openProcess(init.pid, init.startTime);
   if (pidfd !== undefined) signalProcess(pidfd, SIGKILL);
-  signalCgroups(record.cgroups, SIGKILL);
+  const hadProcesses = signalCgroups(record.cgroups, SIGKILL);
   if (pidfd !== undefined && !waitEnded(pidfd, KILL_TIMEOUT_MS)) {
     throw new AtomfsError("failed", `container ${record.id} does not end: pid ${init?.pid} was killed`);
   }
+  if (!hadProcesses) return;
   for (const pid of listProcesses(record.cgroups)) waitGone(pid);
 }
 
