@@ -1,8 +1,8 @@
 import { AtomfsError } from "../../src/core/errors.ts";
 import { attackDocument, timeRequest } from "./exploit.ts";
 
-/** Longer than the vulnerable library takes on a slow machine. */
-const ATTACK_TIMEOUT_MS = 180_000;
+/** Longer than the vulnerable library takes on a slow machine; an emulated one is 15 times slower. */
+const ATTACK_TIMEOUT_MS = 600_000;
 const POLL_PAUSE_MS = 25;
 
 export type Attack = {
@@ -37,7 +37,8 @@ export async function attack(port: number, signal: AbortSignal): Promise<Attack>
   return { documentMs, othersWaitedMs };
 }
 
-const START_TIMEOUT_MS = 30_000;
+/** Long for an emulated machine, where Python alone needs ten seconds. */
+const START_TIMEOUT_MS = 180_000;
 
 /** Waits until a service answers. @throws AtomfsError "failed" */
 export async function untilHealthy(port: number, signal: AbortSignal): Promise<void> {
@@ -45,7 +46,7 @@ export async function untilHealthy(port: number, signal: AbortSignal): Promise<v
   for (;;) {
     signal.throwIfAborted();
     try {
-      await timeRequest(`http://127.0.0.1:${port}/health`, undefined, { timeoutMs: 2000, signal });
+      await timeRequest(`http://127.0.0.1:${port}/health`, undefined, { timeoutMs: 10_000, signal });
       return;
     } catch (cause) {
       signal.throwIfAborted();

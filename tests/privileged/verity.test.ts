@@ -48,25 +48,36 @@ function publish(take: (staging: ObjectStaging) => FileContent): VerityDigest {
   return moleculeWith(content);
 }
 
-/** Mounts the molecule with an upper as an engine does, and gives the options that the kernel shows, and the file. */
-function mounted(
-  molecule: VerityDigest,
-): { readonly options: readonly string[]; readonly read: () => Buffer } & Disposable {
+/** The molecule, mounted read-only, and below a writable layer. */
+function mounted(molecule: VerityDigest): Mounted {
   const directory = mkdtempSync(join(place, "root-"));
-  const [target, upperdir, workdir] = ["root", "upper", "work"].map((name) => join(directory, name)) as [
-    string,
-    string,
-    string,
-  ];
-  for (const one of [target, upperdir, workdir]) mkdirSync(one);
+  const at = (name: string): string => {
+    mkdirSync(join(directory, name));
+    return join(directory, name);
+  };
   const { layout } = temporary.store;
-  const mount = applyMount(prepareMolecule(layout, molecule, { target, upper: { upperdir, workdir } }));
+  using stack = new DisposableStack();
+  const below = stack.use(applyMount(prepareMolecule(layout, molecule, { target: at("below") })));
+  const upper = { upperdir: at("upper"), workdir: at("work") };
+  const root = stack.use(applyMount(prepareMolecule(layout, molecule, { target: at("root"), upper })));
+  const mounts = stack.move();
   return {
-    options: findMount(readMountinfo(), target)?.superOptions ?? [],
-    read: () => readFileSync(join(target, "lib.so")),
-    [Symbol.dispose]: () => mount[Symbol.dispose](),
+    options: findMount(readMountinfo(), below.target)?.superOptions ?? [],
+    readers: [below, root].map(
+      ({ target }) =>
+        () =>
+          readFileSync(join(target, "lib.so")),
+    ),
+    [Symbol.dispose]: () => mounts.dispose(),
   };
 }
+
+type Mounted = Disposable & {
+  /** As the kernel shows them of the read-only one. */
+  readonly options: readonly string[];
+  /** Each reads the file, in one of the two. */
+  readonly readers: readonly (() => Buffer)[];
+};
 
 testUnless(MISSING, "published objects have fs-verity, and overlay asks for it", () => {
   const molecule = publish((staging) => staging.putBytes(CONTENT));
@@ -77,7 +88,7 @@ testUnless(MISSING, "published objects have fs-verity, and overlay asks for it",
   expect(() => writeFileSync(object, "other")).toThrow(/EPERM/);
   using root = mounted(molecule);
   expect(root.options).toContain("verity=require");
-  expect(root.read()).toEqual(CONTENT);
+  for (const read of root.readers) expect(read()).toEqual(CONTENT);
 });
 
 testUnless(MISSING, "an object that another file took the place of is not readable", () => {
@@ -85,13 +96,13 @@ testUnless(MISSING, "an object that another file took the place of is not readab
   const molecule = publish((staging) => staging.putBytes(content));
   {
     using root = mounted(molecule);
-    expect(root.read()).toEqual(content);
+    for (const read of root.readers) expect(read()).toEqual(content);
   }
   const object = temporary.store.layout.object(verityDigest(content));
   writeFileSync(`${object}.new`, Buffer.alloc(50_000, "wrong "));
   renameSync(`${object}.new`, object);
   using root = mounted(molecule);
-  expect(root.read).toThrow(/EIO/);
+  for (const read of root.readers) expect(read).toThrow(/EIO/);
 });
 
 testUnless(
@@ -112,6 +123,6 @@ testUnless(
     expect(dirname(temporary.store.layout.object(digest))).toStartWith(temporary.store.layout.objects);
     using root = mounted(molecule);
     expect(root.options.filter((option) => option.startsWith("verity"))).toEqual([]);
-    expect(root.read()).toEqual(content);
+    for (const read of root.readers) expect(read()).toEqual(content);
   },
 );

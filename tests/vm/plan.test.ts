@@ -13,8 +13,8 @@ test("each machine has a job for each file that a guest can run, and the names o
     ["6.12", true],
   ]);
   expect(machines.map(({ jobs }) => jobs.map(({ name }) => name))).toEqual([
-    ["launcher", "demo"],
-    ["launcher", "lxc-6", "lxc-7", "demo"],
+    ["launcher", "demo", "demo-storage"],
+    ["launcher", "lxc-6", "lxc-7", "demo", "demo-storage"],
   ]);
 });
 

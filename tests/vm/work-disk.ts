@@ -16,7 +16,19 @@ const FIXED_PACKAGES = [VULNERABLE_PACKAGE, "expat"];
 const DISK_SIZE = "8G";
 
 /** liblxc with its own C library, and what the tests call. Unpacked, not installed. */
-const LXC_PACKAGES = ["base-files", "lxc", "busybox-static", "dash", "coreutils", "findutils", "util-linux"];
+const LXC_PACKAGES = [
+  ...[
+    "base-files",
+    "lxc",
+    "busybox-static",
+    "dash",
+    "coreutils",
+    "findutils",
+    "procps",
+    "util-linux",
+    "mount",
+  ],
+];
 
 export type LxcVersion = "6" | "7";
 

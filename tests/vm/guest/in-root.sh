@@ -1,6 +1,7 @@
 #!/bin/sh
 # in-root.sh DIRECTORY VERSION COMMAND...: runs the command in the repository, with another root directory that has LXC of
-# that version. The mounts are this process's own: pivot_root refuses a root whose parent mount is shared.
+# that version. The mounts are this process's own, and so is the root: a chroot would not do, because whoever joins a
+# mount namespace gets that namespace's root, not the chroot.
 set -eu
 if [ "${IN_ROOT:-}" != yes ]; then
   IN_ROOT=yes exec unshare --mount --propagation private sh "$0" "$@"
@@ -24,4 +25,9 @@ case $found in
     ;;
 esac
 echo "LXC $found"
-exec chroot "$root" env -C "$PWD" "$@"
+repository=$PWD
+cd "$root"
+mkdir -p former-root
+pivot_root . former-root
+# shellcheck disable=SC2016
+exec chroot . sh -euc 'umount -l /former-root; cd "$1"; shift; exec "$@"' sh "$repository" "$@"
