@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../../src/sys/process.ts";
+import { testUnless } from "../support/needs.ts";
 
 /**
  * `atomfs install` into this machine's /etc and /usr/local, which are overlays in a mount namespace of the test's own: the engines and
@@ -51,6 +52,20 @@ test(
       /usr/local/bin/atomfs install --podman --default --json >&2
       ${RUNTIME}`);
     expect(said).toBe("crio-lxc /usr/local/bin/crio-lxc\n");
+  },
+  LIMIT_MS,
+);
+
+testUnless(
+  Bun.which("crio") === null ? "CRI-O is not installed" : undefined,
+  "CRI-O knows crio-lxc beside its own default, or as its default",
+  async () => {
+    const config = "crio config 2>/dev/null";
+    const known = await inNamespace(`/usr/local/bin/atomfs install --crio >&2; ${config}`);
+    expect(known).toContain('[crio.runtime.runtimes.crio-lxc]\nruntime_path = "/usr/local/bin/crio-lxc"');
+    expect(known).toMatch(/^# default_runtime = /m);
+    const chosen = await inNamespace(`/usr/local/bin/atomfs install --crio --default >&2; ${config}`);
+    expect(chosen).toMatch(/^default_runtime = "crio-lxc"$/m);
   },
   LIMIT_MS,
 );

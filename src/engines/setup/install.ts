@@ -116,10 +116,14 @@ export function uninstallSetup({ root, dryRun }: SetupPlace): SetupAction[] {
     if (action === "remove") rmSync(join(root, path));
     if (existsSync(dirname(join(root, path)))) rmSync(unfinishedPath(join(root, path)), { force: true });
   }
+  // The record last: whoever is killed here can go on. What is above it goes after it.
+  const inward = [...record.directories].sort((a, b) => b.length - a.length);
+  for (const directory of inward) removeIfEmpty(join(root, directory));
+  const wasLeftOver = isLeftOver(root);
   rmSync(join(root, RECORD_PATH), { force: true });
   rmSync(unfinishedPath(join(root, RECORD_PATH)), { force: true });
-  for (const directory of [...record.directories].sort((a, b) => b.length - a.length))
-    removeIfEmpty(join(root, directory));
+  if (wasLeftOver) removeIfEmpty(join(root, SETUP_DIRECTORY));
+  for (const directory of inward) removeIfEmpty(join(root, directory));
   return actions;
 }
 
@@ -131,7 +135,7 @@ function removeIfEmpty(directory: string): void {
   }
 }
 
-/** The directory of an install that was killed before it could write its record. */
+/** The directory of an install that was killed before its record was there, or of an uninstall after it was gone. */
 function isLeftOver(root: string): boolean {
   const directory = join(root, SETUP_DIRECTORY);
   const unfinished = basename(unfinishedPath(RECORD_PATH));
