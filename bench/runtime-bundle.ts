@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AtomfsError } from "../src/core/errors.ts";
 import { cgroupFacts } from "../src/runtime/read-host-facts.ts";
@@ -13,6 +13,8 @@ const OPTIONS = ["--network", "none", "--memory", "256m", "--cpus", "1", "--pids
 
 /** What Podman gives a runtime for a container of the demo's `web`, with a seccomp profile, masked paths and limits. */
 export type RuntimeBundle = AsyncDisposable & {
+  /** For the runtimes' own files: in memory, as /run is wherever systemd runs. */
+  readonly stateDirectory: string;
   /** The same container with these arguments. @returns the bundle's directory */
   readonly write: (args: readonly string[]) => string;
 };
@@ -28,7 +30,9 @@ export async function openRuntimeBundle(bench: Bench): Promise<RuntimeBundle> {
   const path = await podman("inspect", "--format", "{{.OCIConfigPath}}", id);
   const config: unknown = JSON.parse(readFileSync(path, "utf8"));
   if (!isConfig(config)) throw new AtomfsError("bad-data", `${path} is no configuration of a container`);
+  const stateDirectory = mkdtempSync("/dev/shm/atomfs-bench-");
   return {
+    stateDirectory,
     write(args) {
       const directory = place.newPath("bundle");
       mkdirSync(directory);
@@ -42,6 +46,7 @@ export async function openRuntimeBundle(bench: Bench): Promise<RuntimeBundle> {
       return directory;
     },
     async [Symbol.asyncDispose]() {
+      rmSync(stateDirectory, { recursive: true, force: true });
       await run(["podman", "rm", "--force", "--time", "0", id], { env: place.plainEnv });
       const { hierarchies, unified } = cgroupFacts(readMountinfo());
       const roots = [

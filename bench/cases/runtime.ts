@@ -21,9 +21,9 @@ const GROUPS = {
 
 /** A container's verbs as engines call them, with the config.json that Podman writes, on one root. */
 export async function runtimeCase(bench: Bench): Promise<void> {
-  const runtimes = await ociRuntimes(bench);
-  const [ours] = runtimes;
   await using bundle = await openRuntimeBundle(bench);
+  const runtimes = await ociRuntimes(bench, bundle.stateDirectory);
+  const [ours] = runtimes;
   const bundles = { short: bundle.write(["/bin/true"]), long: bundle.write(["/bin/sleep", "1000"]) };
   // A created container's init becomes the child of whoever looks after it; here it is waited for, as an engine does.
   becomeSubreaper();

@@ -121,7 +121,8 @@ export function removeCgroups(directories: readonly string[]): void {
       if (attempt >= REMOVE_ATTEMPTS) {
         throw new AtomfsError("failed", `Cannot remove the control group ${directory}: it is in use`);
       }
-      Bun.sleepSync(RETRY_MS);
+      // Mostly it has left by the next look.
+      Bun.sleepSync(Math.min(1 + attempt, RETRY_MS));
     }
   }
 }
