@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { AtomfsError } from "../core/errors.ts";
-import type { Fd } from "../sys/fd.ts";
+import { duplicate, type Fd } from "../sys/fd.ts";
 import { hasCode } from "../sys/ffi.ts";
 import { sealedMemfd } from "../sys/memfd.ts";
 import { readStat } from "../sys/pid.ts";
@@ -70,7 +70,8 @@ async function launch(program: string, request: LaunchRequest): Promise<Launched
   for (const [i, fd] of request.descriptors.entries()) inherited[PLAYER_FDS.firstDescriptor + i] = fd.number;
   // liblxc complains to stderr even when it is told to be quiet, and that would be in the container's log.
   const stdio = inherited.length;
-  inherited.push(0, 1, 2);
+  // Bun takes the number 0 for no number, and the child gets whatever descriptor is in that place.
+  for (const fd of [0, 1, 2]) inherited.push(parts.use(duplicate(fd)).number);
   writeLxcFiles(request, stdio);
   const monitor = startMonitor(program, request, inherited);
   // From here on only the monitor and init hold the other end: its end is theirs.

@@ -77,8 +77,7 @@ function idMapLines(config: RuntimeConfig): Line[] {
       uidMappings.length === 0 ? "linux.uidMappings" : "linux.gidMappings",
       "is empty, and the other is not",
     );
-  // One that is joined has its map.
-  if (!isNew(config, "user")) return [];
+  // For one that is joined, they are what it has: liblxc writes none then, but becomes its root.
   const line = (kind: "u" | "g", { containerId, hostId, size }: IdMapping): Line => [
     "lxc.idmap",
     `${kind} ${containerId} ${hostId} ${size}`,

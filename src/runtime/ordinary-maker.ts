@@ -11,6 +11,7 @@ import { openInRoot } from "../sys/openat2.ts";
 import { compileSeccompCached } from "../sys/seccomp-cache.ts";
 import type { WindowSize } from "../sys/terminal.ts";
 import type { RootAnnotations } from "./at-create.ts";
+import { withJoinedIdMaps } from "./joined-id-maps.ts";
 import { lxcLauncher } from "./launcher.ts";
 import { unsupported } from "./mount-options.ts";
 import { planLaunch } from "./planner.ts";
@@ -19,6 +20,7 @@ import type { Preparation } from "./prepared-launch.ts";
 import { readHostFacts } from "./read-host-facts.ts";
 import type { SeccompProfile } from "./seccomp-plan.ts";
 import type { Session } from "./session.ts";
+import { type Inherited, withListenDescriptors } from "./socket-activation.ts";
 import type { Maker } from "./verbs/create.ts";
 
 export const LXC_START: string = "/usr/bin/lxc-start";
@@ -53,19 +55,27 @@ const prepare: Preparation = (session, { options, bundle, directory, config, ope
   const rootfs = realRoot(config, bundle);
   const wantsConsole = config.process?.terminal === true && options.consoleSocket === undefined;
   const own = wantsConsole ? openConsole?.() : undefined;
-  const process = config.process === undefined ? undefined : withSize(config.process, own?.size);
-  const plan = planLaunch({ ...config, process }, readHostFacts(LXC_START), {
-    id: options.id,
-    bundle,
-    rootfs,
-    consoleSocket: options.consoleSocket !== undefined || own !== undefined,
-    preserveDescriptors: options.preserveDescriptors,
-    systemdCgroup: session.global.cgroupManager === "systemd",
-    noNewKeyring: options.noNewKeyring,
-    noPivot: options.noPivot,
-    home: homeOf(config.process, rootfs),
-    compileSeccomp: cachedSeccomp,
-  });
+  const { preserveDescriptors } = options;
+  const inherited =
+    config.process === undefined
+      ? undefined
+      : inheritedBy({ process: withSize(config.process, own?.size), preserveDescriptors });
+  const plan = planLaunch(
+    { ...withJoinedIdMaps(config), process: inherited?.process },
+    readHostFacts(LXC_START),
+    {
+      id: options.id,
+      bundle,
+      rootfs,
+      consoleSocket: options.consoleSocket !== undefined || own !== undefined,
+      preserveDescriptors: inherited?.preserveDescriptors ?? preserveDescriptors,
+      systemdCgroup: session.global.cgroupManager === "systemd",
+      noNewKeyring: options.noNewKeyring,
+      noPivot: options.noPivot,
+      home: homeOf(config.process, rootfs),
+      compileSeccomp: cachedSeccomp,
+    },
+  );
   for (const { type, path } of plan.join) {
     checkNamespace(path, type);
     if (type === "mount" && isHostMountNamespace(path))
@@ -74,6 +84,11 @@ const prepare: Preparation = (session, { options, bundle, directory, config, ope
   const consoleSocket = options.consoleSocket ?? own?.socket;
   return prepareLaunch(plan, { directory, consoleSocket, player: readPlayer() });
 };
+
+/** What this very process was given for the container's. */
+export function inheritedBy(inherited: Inherited): Inherited {
+  return withListenDescriptors(inherited, process.env, process.pid);
+}
 
 /** A terminal that is joined to the user's has its size from the beginning. */
 export function withSize(process: ProcessConfig, size: WindowSize | undefined): ProcessConfig {

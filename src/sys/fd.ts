@@ -29,6 +29,15 @@ export function syscallFd(name: SyscallName, doing: string, ...args: readonly Sy
   return new Fd(syscall(name, doing, ...args));
 }
 
+/** include/uapi/linux/fcntl.h */
+const F_DUPFD_CLOEXEC = 1030;
+const FIRST_AFTER_STDIO = 3;
+
+/** The same open file under another number, which is none of stdio's. */
+export function duplicate(fd: number): Fd {
+  return syscallFd("fcntl", `duplicate descriptor ${fd}`, fd, F_DUPFD_CLOEXEC, FIRST_AFTER_STDIO);
+}
+
 /** `flags` as in open(2); the last name of the path is never followed if it is a symlink (ELOOP). */
 export function openNoFollow(path: Path, flags: number, mode = 0o600): Fd {
   return new Fd(openSync(path, flags | constants.O_NOFOLLOW, mode));

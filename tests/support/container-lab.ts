@@ -173,6 +173,8 @@ export class ContainerLab implements Disposable {
     }
     if (readFileSync("/proc/self/mountinfo", "latin1").includes(id)) found.push("a mount");
     for (const pid of readdirSync("/proc").filter((name) => /^[0-9]+$/.test(name))) {
+      // One that has ended is its parent's: of another container, in a shared PID namespace.
+      if (readStat(Number(pid))?.state === "Z") continue;
       const line = readIfAlive(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
       const inside = readIfAlive(`/proc/${pid}/cgroup`).includes(id);
       if (inside || line.includes(id)) found.push(`process ${pid} ${line}`);

@@ -11,7 +11,7 @@ import { commandProcess, NAMESPACE_FILES, planExec, withOptions } from "../exec-
 import { ForegroundConsole } from "../foreground-console.ts";
 import type { ExecOptions } from "../invocation.ts";
 import { currentStatus } from "../oci-state.ts";
-import { cachedSeccomp, homeOf, LXC_START, readPlayer, withSize } from "../ordinary-maker.ts";
+import { cachedSeccomp, homeOf, inheritedBy, LXC_START, readPlayer, withSize } from "../ordinary-maker.ts";
 import { playInContainer } from "../player-exec.ts";
 import { openDescriptor } from "../preparation.ts";
 import { encodeProgram } from "../program-codec.ts";
@@ -91,14 +91,18 @@ async function play(
   console: ForegroundConsole | undefined,
 ): Promise<ProcessName> {
   const directory = containerDirectory(session.global.root, record.id);
+  const inherited = inheritedBy({
+    process: withSize(process, console?.size),
+    preserveDescriptors: options.preserveDescriptors,
+  });
   const plan = planExec(
     config,
-    withSize(process, console?.size),
+    inherited.process,
     differentNamespaces(init.pid),
     pidfd.number,
     readHostFacts(LXC_START),
     {
-      preserveDescriptors: options.preserveDescriptors,
+      preserveDescriptors: inherited.preserveDescriptors,
       home: homeOf(process, `/proc/${init.pid}/root`),
       compileSeccomp: cachedSeccomp,
     },
