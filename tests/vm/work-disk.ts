@@ -73,7 +73,7 @@ export async function workDisk(request: WorkRequest): Promise<string> {
       .digest("hex")
       .slice(0, 12);
     const made = await cached(join(cache, `lxc-${version}-${key}`), (work) =>
-      makeTree(LXC[version], join(work, "tree"), signal),
+      makeLxcTree(version, join(work, "tree"), signal),
     );
     await run(["cp", "-a", "--reflink=auto", join(made, "tree"), join(tree, basename(lxcRoot(version)))], {
       signal,
@@ -84,6 +84,12 @@ export async function workDisk(request: WorkRequest): Promise<string> {
   await makeFilesystem(disk, DISK_SIZE, tree);
   rmSync(tree, { recursive: true });
   return disk;
+}
+
+async function makeLxcTree(version: LxcVersion, tree: string, signal: AbortSignal): Promise<void> {
+  await makeTree(LXC[version], tree, signal);
+  // The one that the tests know: each release's has other programs in it.
+  copyFileSync(Bun.which("busybox") ?? "/bin/busybox", join(tree, "usr/bin/busybox"));
 }
 
 async function copyRepository(target: string): Promise<void> {
