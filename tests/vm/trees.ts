@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { run } from "../../src/sys/process.ts";
 import { archiveOf } from "../support/debian-rootfs.ts";
 
@@ -37,13 +37,25 @@ export async function makeTree(recipe: TreeRecipe, target: string, signal: Abort
   await run(["setpriv", "--pdeathsig", "TERM", ...argv], { stdin: Buffer.from(lines.join("")), signal });
 }
 
+/** Longer than any run: what is younger may be in use. */
+const FORGOTTEN_MS = 24 * 3600 * 1000;
+
 /**
  * Something that takes long to make and never changes: `make` fills a directory beside it, which gets its name when it is
- * whole.
+ * whole. What an earlier version of the recipe made is removed after a day.
+ * @param directory ends with a dash and the version of the recipe
  */
 export async function cached(directory: string, make: (work: string) => Promise<void>): Promise<string> {
   if (existsSync(directory)) return directory;
-  mkdirSync(dirname(directory), { recursive: true });
+  const parent = dirname(directory);
+  mkdirSync(parent, { recursive: true });
+  const name = basename(directory).replace(/-[^-]*$/, "-");
+  for (const other of readdirSync(parent).filter(
+    (each) => /^tmp-|^run-/.test(each) || each.startsWith(name),
+  )) {
+    if (Date.now() - statSync(join(parent, other)).mtimeMs > FORGOTTEN_MS)
+      rmSync(join(parent, other), { recursive: true, force: true });
+  }
   const work = mkdtempSync(join(dirname(directory), `tmp-${process.pid}-`));
   try {
     await make(work);
