@@ -30,7 +30,7 @@ test("the slice is a part of the whole", () => {
     const whole = allMachines([
       "tests/privileged/launcher.test.ts",
       "tests/privileged/mounts.test.ts",
-      "tests/privileged/at-create.test.ts",
+      "tests/privileged/crio-lxc-exec.test.ts",
     ]).find((each) => each.name === name);
     for (const job of jobs) expect(whole?.jobs).toContainEqual(job);
   }

@@ -11,8 +11,8 @@ import { cached, makeTree, type TreeRecipe } from "./trees.ts";
 const REPOSITORY = join(import.meta.dir, "../..");
 /** Checks of the source, which nobody runs in the guest. */
 const NOT_IN_GUEST = ["typescript", "@typescript", "@biomejs"];
-/** The packages of the demo's images that are fixed together. */
-const FIXED_PACKAGES = [VULNERABLE_PACKAGE, "expat"];
+/** What is fixed together in the demo's images, and what tests install. */
+const ARCHIVED_PACKAGES = [VULNERABLE_PACKAGE, "expat", "busybox-static"];
 const DISK_SIZE = "8G";
 
 /** liblxc with its own C library, and what the tests call. Unpacked, not installed. */
@@ -57,8 +57,8 @@ export async function workDisk(request: WorkRequest): Promise<string> {
   mkdirSync(join(tree, "caches"), { recursive: true });
   onStep("this checkout");
   await copyRepository(join(tree, "repository"));
-  onStep("Debian's archive, as far as the demo needs it");
-  await copyArchive(join(tree, "archive"), FIXED_PACKAGES);
+  onStep("Debian's archive, as far as it is needed");
+  await copyArchive(join(tree, "archive"), ARCHIVED_PACKAGES);
   onStep("the demo's images and a Debian root");
   const { web } = await buildDemoImages({ cacheDir: DEFAULT_CACHE_DIR, log: onStep, signal });
   for (const made of [dirname(web.layout), await debianRootfs()]) {
