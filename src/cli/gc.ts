@@ -74,12 +74,12 @@ function runGc(context: Context, options: Options): void {
   );
 }
 
-/** Molecules whose mounts go with these images. */
+/** Molecules that are mounted for engines and that no image will need. */
 function mountedInVain(store: Store, without: ReadonlySet<Sha256>): Set<VerityDigest> {
   const { layout, state } = store;
   const kept = [...state.images.keys()].filter((config) => !without.has(config));
   const needed = new Set(kept.map((config) => currentGeneration(state, config)?.molecule));
-  return new Set(without.size === 0 ? [] : mountedMolecules(layout).filter((each) => !needed.has(each)));
+  return new Set(mountedMolecules(layout).filter((each) => !needed.has(each)));
 }
 
 function shownAs(state: State, config: Sha256): string {

@@ -39,7 +39,10 @@ export function dropReleasedImages(
   const times = { now: options.now.getTime(), graceMs: options.graceMs };
   const followed = followEngine(state, known, engine, times);
   if (options.dryRun) return followed;
-  removeFromJournal(store, followed.expired, options);
+  const operations = followed.expired.map((config): Operation => ({ op: "image-removed", config }));
+  if (operations.length > 0) store.transact(options.command, options.now, operations);
+  // Also when nothing expired: a command that was killed may have left images in the engines' view.
+  withdrawRemovedImages(store);
   const records = new Map([...followed.records].filter(([config]) => !followed.expired.includes(config)));
   if (!isSame(known, records)) writeEngineImages(layout, records);
   return followed;
@@ -48,13 +51,6 @@ export function dropReleasedImages(
 function isSame(a: EngineImages, b: EngineImages): boolean {
   const text = (records: EngineImages): string => JSON.stringify([...records].sort());
   return text(a) === text(b);
-}
-
-function removeFromJournal(store: Store, images: readonly Sha256[], { command, now }: Drop): void {
-  if (images.length === 0) return;
-  const operations = images.map((config): Operation => ({ op: "image-removed", config }));
-  store.transact(command, now, operations);
-  withdrawRemovedImages(store);
 }
 
 /**
