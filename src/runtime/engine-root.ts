@@ -1,7 +1,7 @@
 import { basename, dirname, join } from "node:path";
 import { parseSha256, type Sha256 } from "../core/digest.ts";
 import { parseContainerEntries } from "../formats/containers-storage/records.ts";
-import { findMount, type Mount, readMountinfo, superOption } from "../sys/mountinfo.ts";
+import { findMount, type Mount, readMountsIn, superOption } from "../sys/mountinfo.ts";
 import { readIfThere } from "./read-if-there.ts";
 
 const MAX_INDEX = 64 << 20;
@@ -23,7 +23,7 @@ export type EngineRoot = {
  * the engine's root, else its commit would store the fixed package database over the vulnerable files.
  */
 export function findEngineRoot(rootfs: string, bundle: string): EngineRoot | undefined {
-  const mount = findMount(readMountinfo(), rootfs);
+  const mount = findMount(readMountsIn(rootfs), rootfs);
   if (mount?.type !== "overlay") return undefined;
   const upperdir = superOption(mount, "upperdir");
   const workdir = superOption(mount, "workdir");

@@ -1,10 +1,12 @@
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { AtomfsError } from "../core/errors.ts";
 import { RLIMITS } from "../formats/oci/runtime-config/types.ts";
-import { type Mount, readMountinfo } from "../sys/mountinfo.ts";
+import { type Mount, readMountsIn } from "../sys/mountinfo.ts";
 import type { CgroupFacts, CgroupHierarchy, HostFacts } from "./host-facts.ts";
 import { readIfThere } from "./read-if-there.ts";
 
+/** Where all hierarchies are mounted. */
+const CGROUPS = "/sys/fs/cgroup";
 /** Lasts as long as the boot; asking lxc-start itself costs more than a whole `state`. */
 const LXC_VERSION_CACHE = "/run/crio-lxc-version.json";
 
@@ -12,7 +14,7 @@ const LXC_VERSION_CACHE = "/run/crio-lxc-version.json";
 export function readHostFacts(lxcStart: string): HostFacts {
   const status = readFileSync("/proc/self/status", "latin1");
   return {
-    cgroups: cgroupFacts(readMountinfo()),
+    cgroups: cgroupFacts(readMountsIn(CGROUPS)),
     capabilities: { bounding: capabilityMask(status, "CapBnd"), effective: capabilityMask(status, "CapEff") },
     lastCapability: Number(readFileSync("/proc/sys/kernel/cap_last_cap", "latin1")),
     hardLimits: hardLimits(readFileSync("/proc/self/limits", "latin1")),
@@ -32,7 +34,7 @@ export function cgroupFacts(mounts: readonly Mount[]): CgroupFacts {
   let unified: string | undefined;
   for (const { type, target, superOptions, root } of mounts) {
     // A part of a hierarchy, bound somewhere, is not where containers are made.
-    if (root !== "/" || (target !== "/sys/fs/cgroup" && !target.startsWith("/sys/fs/cgroup/"))) continue;
+    if (root !== "/" || (target !== CGROUPS && !target.startsWith(`${CGROUPS}/`))) continue;
     if (type === "cgroup2") unified = target;
     if (type !== "cgroup") continue;
     const controllers = superOptions.filter((option) => CONTROLLER.test(option));

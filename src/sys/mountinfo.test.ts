@@ -1,9 +1,24 @@
 import { describe, expect, test } from "bun:test";
-import { findMount, parseMountinfo, readMountinfo, superOption } from "./mountinfo.ts";
+import { findMount, mountsIn, parseMountinfo, readMountinfo, superOption } from "./mountinfo.ts";
 
 const OVERLAY =
   "36 35 98:0 /mnt1 /mnt/with\\040space rw,noatime master:1 propagate_from:2 - overlay atomfs:ab" +
   " rw,lowerdir=/a:/b,upperdir=/u/with\\054comma/diff,workdir=/w";
+
+describe("mountsIn", () => {
+  const line = (target: string): string => `1 2 0:5 / ${target} rw - tmpfs s rw`;
+  const text = ["/a", "/ab", "/a/b", "/x/a", "/a\\040b/c"].map(line).join("\n");
+
+  test("a directory and what is below it, in order", () => {
+    expect(mountsIn(`${text}\n`, "/a").map(({ target }) => target)).toEqual(["/a", "/a/b"]);
+    expect(mountsIn(text, "/a b").map(({ target }) => target)).toEqual(["/a b/c"]);
+  });
+
+  test("lines elsewhere may be anything", () => {
+    expect(mountsIn("nonsense /b\n", "/a")).toEqual([]);
+    expect(() => mountsIn("nonsense /a\n", "/a")).toThrow(/mountinfo line/);
+  });
+});
 
 describe("parseMountinfo", () => {
   test("fields, optional fields, octal escapes", () => {

@@ -32,6 +32,25 @@ export function readMountinfo(pid?: number): Mount[] {
 }
 
 /**
+ * This process's mounts at a directory and below it. Others are not parsed: a busy machine has thousands.
+ * @param directory absolute, clean, without symlinks
+ */
+export function readMountsIn(directory: string): Mount[] {
+  return mountsIn(readFileSync("/proc/self/mountinfo", "latin1"), directory);
+}
+
+/** @param text as for `parseMountinfo` */
+export function mountsIn(text: string, directory: string): Mount[] {
+  const target = fromText(directory);
+  const written = ` ${escapeOctal(target)}`;
+  return text
+    .split("\n")
+    .filter((line) => line.includes(written))
+    .map(parseLine)
+    .filter((mount) => mount.target === target || mount.target.startsWith(`${target}/`));
+}
+
+/**
  * The mount one meets at `target`: the last one there. Undefined if `target` is no mount point.
  * @param target text of this program, without symlinks on the way
  */
@@ -81,6 +100,10 @@ function splitOptions(text: string): string[] {
 }
 
 /** Space, tab, newline and backslash are written as \040 \011 \012 \134. */
+function escapeOctal(text: string): string {
+  return text.replace(/[ \t\n\\]/g, (one) => `\\${one.charCodeAt(0).toString(8).padStart(3, "0")}`);
+}
+
 function unescapeOctal(text: string): string {
   return text.replace(/\\([0-3][0-7]{2})/g, (_, octal: string) =>
     String.fromCharCode(Number.parseInt(octal, 8)),
