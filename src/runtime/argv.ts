@@ -144,9 +144,6 @@ function createOptions(id: string, values: Values): CreateOptions {
 
 function execOptions(id: string, command: readonly string[], values: Values): ExecOptions {
   const processFile = values.text("process");
-  if (processFile === undefined && command.length === 0) {
-    throw usage("exec needs a command or --process FILE");
-  }
   return {
     id,
     command: command.length === 0 ? undefined : command,

@@ -76,7 +76,10 @@ export function planExec(
 /** The container's own process with another command and what the command line says. @throws AtomfsError "usage" */
 export function commandProcess(config: RuntimeConfig, options: ExecOptions): ProcessConfig {
   const base = config.process;
-  if (base === undefined || options.command === undefined) {
+  if (options.command === undefined) {
+    throw new AtomfsError("usage", "exec needs a command or --process FILE: process args cannot be empty");
+  }
+  if (base === undefined) {
     throw new AtomfsError("usage", "exec of a container without process needs --process FILE");
   }
   const process: ProcessConfig = { ...base, terminal: false, consoleSize: undefined, args: options.command };

@@ -78,7 +78,7 @@ function checkRunning(record: ContainerRecord, ignorePaused: boolean): ProcessNa
 }
 
 function notRunning(id: string, status: string): AtomfsError {
-  return new AtomfsError("failed", `cannot exec in container ${id}: container not running (${status})`);
+  return new AtomfsError("failed", `cannot exec in a ${status} container ${id}: container not running`);
 }
 
 async function play(
