@@ -2,9 +2,9 @@
 export const PACKAGES = [
   // The engine whose containers are fixed, and what it calls.
   ["podman", "demo test bench", "the engine whose containers get the fix"],
-  ["lxc", "demo test", "lxc-start, which the runtime crio-lxc starts containers with"],
-  ["gcc", "demo test test:vm", "makes crio-lxc and the player, its init; ELF files to check"],
-  ["libc6-dev", "demo test test:vm", "as gcc"],
+  ["lxc", "demo test bench", "lxc-start, which the runtime crio-lxc starts containers with"],
+  ["gcc", "demo test test:vm bench", "makes crio-lxc and the player, its init; ELF files to check"],
+  ["libc6-dev", "demo test test:vm bench", "as gcc"],
   ["runc", "demo test bench", "the runtime of the demo's other way, and what crio-lxc is compared with"],
   ["conmon", "demo test bench", "Podman's monitor of a container"],
   ["catatonit", "demo test bench", "podman run --init"],
