@@ -144,3 +144,10 @@ int join_namespaces(struct player *player, const struct field *f)
     player->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     return player->root < 0 ? -1 : 0;
 }
+
+int enter_namespace(struct player *player, const struct field *f)
+{
+    (void)player;
+    cleanup_fd int namespace = handed(&f[0]);
+    return setns(namespace, (int)f[1].number);
+}

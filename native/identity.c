@@ -144,6 +144,42 @@ int set_identity(struct player *player, const struct field *f)
     return 0;
 }
 
+static int effective_user(uid_t uid, gid_t gid, const gid_t *groups, size_t count)
+{
+    /* Giving up a group takes the user that has the capability, so the way back begins with the user. */
+    if (uid == 0 && setresuid((uid_t)-1, 0, (uid_t)-1) < 0) return -1;
+    if (setgroups(count, groups) < 0 || setresgid((gid_t)-1, gid, (gid_t)-1) < 0) return -1;
+    return setresuid((uid_t)-1, uid, (uid_t)-1);
+}
+
+int look_as_user(struct player *player, const struct field *f, int (*look)(struct player *player, void *about), void *about)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct own[2], seeming[2];
+    int own_count = getgroups(0, NULL);
+    uint32_t count = f[3].count;
+    if (own_count < 0 || syscall(SYS_capget, &header, own) < 0) return -1;
+    cleanup_free gid_t *own_groups = calloc((size_t)own_count + 1, sizeof *own_groups);
+    cleanup_free gid_t *groups = calloc((size_t)count + 1, sizeof *groups);
+    if (own_groups == NULL || groups == NULL || getgroups(own_count, own_groups) != own_count) return -1;
+    for (uint32_t i = 0; i < count; i++) groups[i] = list_number(&f[3], i);
+
+    if (effective_user((uid_t)f[0].number, (gid_t)f[1].number, groups, count) < 0) return explain(player, "its user");
+    memcpy(seeming, own, sizeof own);
+    seeming[0].effective = own[0].permitted & (uint32_t)f[2].number;
+    seeming[1].effective = own[1].permitted & (uint32_t)(f[2].number >> 32);
+    if (syscall(SYS_capset, &header, seeming) < 0) return explain(player, "its capabilities");
+    int result = look(player, about);
+    int error = errno;
+    if (syscall(SYS_capset, &header, own) < 0 || effective_user(0, 0, own_groups, (size_t)own_count) < 0 ||
+        syscall(SYS_capset, &header, own) < 0) {
+        player->exit_code = EXIT_FAILED;
+        return explain(player, "be root again");
+    }
+    errno = error;
+    return result;
+}
+
 int set_no_new_privileges(struct player *player, const struct field *f)
 {
     (void)player;

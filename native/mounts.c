@@ -41,8 +41,7 @@ static int explain_filesystem(struct player *player, int filesystem, const char 
                    size > 2 ? ")" : "");
 }
 
-/* `below`: what was there before, whose mode is kept; or NULL. */
-static int configure_filesystem(struct player *player, int filesystem, const struct field *f, const struct stat *below)
+static int configure_filesystem(struct player *player, int filesystem, const struct field *f)
 {
     const char *source = f[1].bytes, *path = f[4].bytes;
     if (source[0] != 0 && sys_fsconfig(filesystem, FSCONFIG_SET_STRING, "source", source) < 0) {
@@ -56,17 +55,17 @@ static int configure_filesystem(struct player *player, int filesystem, const str
         if (result < 0) return explain_filesystem(player, filesystem, path, key);
         key = string_after(value);
     }
-    if (below != NULL) {
-        char mode[8];
-        snprintf(mode, sizeof mode, "%o", (unsigned)below->st_mode & 07777);
-        if (sys_fsconfig(filesystem, FSCONFIG_SET_STRING, "mode", mode) < 0) {
-            return explain_filesystem(player, filesystem, path, "mode");
-        }
-    }
     if (sys_fsconfig(filesystem, FSCONFIG_CMD_CREATE, NULL, NULL) < 0) {
         return explain_filesystem(player, filesystem, path, f[0].bytes);
     }
     return 0;
+}
+
+/* Not by an option: mountinfo would show it. */
+static int set_root_mode(int mount, mode_t mode)
+{
+    cleanup_fd int root = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return root < 0 ? -1 : fchmod(root, mode & 07777);
 }
 
 int mount_filesystem(struct player *player, const struct field *f)
@@ -85,14 +84,13 @@ int mount_filesystem(struct player *player, const struct field *f)
 
     cleanup_fd int filesystem = sys_fsopen(type);
     if (filesystem < 0) return explain(player, "%s: %s", path, type);
-    if (configure_filesystem(player, filesystem, f, was_there && keep_mode ? &below : NULL) < 0) return -1;
-    cleanup_fd int mount = sys_fsmount(filesystem, copy ? attributes & ~(unsigned)MOUNT_ATTR_RDONLY : attributes);
+    if (configure_filesystem(player, filesystem, f) < 0) return -1;
+    cleanup_fd int mount = sys_fsmount(filesystem, attributes & ~(unsigned)MOUNT_ATTR_RDONLY);
     if (mount < 0) return explain_filesystem(player, filesystem, path, type);
-    if (copy) {
-        struct mount_attr all = {.attr_set = attributes & MOUNT_ATTR_RDONLY};
-        if (copy_up(target, mount) < 0) return explain(player, "%s: copy what it held", path);
-        if (sys_mount_setattr(mount, 0, &all) < 0) return explain(player, "%s", path);
-    }
+    if (copy && copy_up(target, mount) < 0) return explain(player, "%s: copy what it held", path);
+    if (keep_mode && was_there && set_root_mode(mount, below.st_mode) < 0) return explain(player, "%s: its mode", path);
+    struct mount_attr all = {.attr_set = attributes & MOUNT_ATTR_RDONLY};
+    if (all.attr_set != 0 && sys_mount_setattr(mount, 0, &all) < 0) return explain(player, "%s", path);
     if (sys_move_mount(mount, target) < 0) return explain(player, "%s", path);
     return 0;
 }

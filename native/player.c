@@ -49,6 +49,8 @@ static operation_function *const FUNCTIONS[OPERATION_CODES] = {
     [EXECUTE] = execute,
     [AWAIT_LAUNCHER] = await_launcher,
     [JOIN_NAMESPACES] = join_namespaces,
+    [FIND_EXECUTABLE] = find_executable,
+    [ENTER_NAMESPACE] = enter_namespace,
 };
 
 void close_fd(int *fd)

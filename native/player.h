@@ -75,6 +75,12 @@ int make_path(const struct player *player, const char *path, enum path_type type
 int write_proc(struct player *player, const char *name, const char *value);
 int copy_up(int from, int to);
 
+/*
+ * identity.c: does what `look` does with the effective user, group, groups and capabilities of `f` (those four fields), then is
+ * itself again. Only effective ids change: nobody who could not before can signal or trace the player meanwhile.
+ */
+int look_as_user(struct player *player, const struct field *f, int (*look)(struct player *player, void *about), void *about);
+
 /* One function for each operation. */
 int make_directory(struct player *player, const struct field *f);
 int attach_mount(struct player *player, const struct field *f);
@@ -106,5 +112,7 @@ int set_exec_label(struct player *player, const struct field *f);
 int execute(struct player *player, const struct field *f);
 int await_launcher(struct player *player, const struct field *f);
 int join_namespaces(struct player *player, const struct field *f);
+int find_executable(struct player *player, const struct field *f);
+int enter_namespace(struct player *player, const struct field *f);
 
 #endif

@@ -39,6 +39,8 @@ static const struct {
     [28] = {"execute", "llD"},
     [29] = {"await-launcher", ""},
     [30] = {"join-namespaces", "du"},
+    [31] = {"find-executable", "ssuuUn"},
+    [32] = {"enter-namespace", "du"},
 };
 
 /* What is left to read. Once `bad`, every further read gives nothing. */

@@ -39,6 +39,8 @@ enum operation_code {
     EXECUTE,
     AWAIT_LAUNCHER,
     JOIN_NAMESPACES,
+    FIND_EXECUTABLE,
+    ENTER_NAMESPACE,
     OPERATION_CODES,
 };
 

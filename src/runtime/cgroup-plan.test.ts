@@ -207,6 +207,7 @@ const DEFAULTS = [
   "c 1:9 rwm",
   "c 5:0 rwm",
   "c 5:2 rwm",
+  "c 10:200 rwm",
   "c 136:* rwm",
 ];
 

@@ -76,6 +76,7 @@ function putMemory(memory: MemoryResources, { current, update }: CgroupTarget, p
 
 function putCpu({ cpu }: ResourcesConfig, put: Put): void {
   if (cpu === undefined) return;
+  checkShares(cpu.shares);
   if (cpu.shares !== undefined && cpu.shares !== 0n) put("cpu", "cpu.shares", cpu.shares);
   // Each pair is checked as a whole by the kernel: with the old partner a new value can be too much.
   if (cpu.period !== undefined && cpu.period !== 0n) put("cpu", "cpu.cfs_period_us", cpu.period, "retry");
@@ -88,6 +89,16 @@ function putCpu({ cpu }: ResourcesConfig, put: Put): void {
   if (cpu.idle !== undefined) put("cpu", "cpu.idle", cpu.idle);
   if (cpu.cpus !== undefined) put("cpuset", "cpuset.cpus", cpu.cpus);
   if (cpu.mems !== undefined) put("cpuset", "cpuset.mems", cpu.mems);
+}
+
+/** The kernel takes the nearest value that it has, without a word; other runtimes refuse the others, in these words. */
+function checkShares(shares: bigint | undefined): void {
+  if (shares === undefined || shares === 0n || (shares >= 2n && shares <= 262_144n)) return;
+  const [end, value] = shares < 2n ? ["minimum", 2] : ["maximum", 262_144];
+  throw new AtomfsError(
+    "bad-data",
+    `Cannot set limits: resources.cpu.shares is ${shares}: the ${end} allowed cpu-shares is ${value}`,
+  );
 }
 
 function putBlockIo(blockIo: BlockIoResources, put: Put, warnings: string[]): void {

@@ -30,11 +30,16 @@ export function writeValue(file: string, value: string): void {
     // The files exist already: creating one by a wrong name must fail.
     writeFileSync(file, value, { flag: "r+" });
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    throw new AtomfsError("failed", `Cannot write ${JSON.stringify(value)} to ${file}: ${code}`, {
+    throw new AtomfsError("failed", `Cannot write ${JSON.stringify(value)} to ${file}: ${reasonOf(error)}`, {
       cause: error,
     });
   }
+}
+
+/** "EACCES: permission denied, write" without what is said already: engines look for the kernel's words. */
+function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return /^[A-Z0-9]+: ([^,]+)/.exec(text)?.[1] ?? text;
 }
 
 /**

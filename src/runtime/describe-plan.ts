@@ -57,6 +57,13 @@ function describeDescriptor(descriptor: DescriptorRequest): string {
       return `device-node ${displayText(descriptor.path)} ${descriptor.type} ${descriptor.major}:${descriptor.minor}`;
     case "console-socket":
       return "console-socket";
+    case "filesystem": {
+      const { type, source, options, attributes } = descriptor;
+      const shown = options.map(([key, value]) => (value === "" ? key : `${key}=${value}`)).join(",");
+      return words("filesystem", type, "from", source, shown, describeAttributes(attributes));
+    }
+    case "namespace":
+      return `namespace ${descriptor.path}`;
     case "inherited":
       return `inherited ${descriptor.number}`;
   }
@@ -106,7 +113,7 @@ function describeAction(action: Action): string {
       const options = action.options.map(
         ([key, value]) => displayText(key) + (value === "" ? "" : `=${displayText(value)}`),
       );
-      const extra = action.copyUp ? "copy-up" : "";
+      const extra = words(action.copyUp ? "copy-up" : "", action.keepMode ? "keep-mode" : "");
       return words(
         `mount-filesystem ${displayText(action.type)} from ${displayText(action.source)} at ${displayText(action.path)}`,
         options.length === 0 ? "" : `(${options.join(" ")})`,
@@ -130,6 +137,8 @@ function describeAction(action: Action): string {
       return `execute ${list(action.args)} with ${list(action.env)} and descriptors [${action.descriptors.join(" ")}]`;
     case "run-hook":
       return `run-hook ${displayText(action.path)} ${list(action.args)} with ${list(action.env)} for ${action.timeoutMs} ms`;
+    case "find-executable":
+      return `find-executable ${JSON.stringify(displayText(action.name))} in ${displayText(action.searchPath)} as ${action.uid}:${action.gid} (${action.groups.join(" ")})`;
     case "set-umask":
       return `set-umask 0${action.mask.toString(8)}`;
     case "make-directory":

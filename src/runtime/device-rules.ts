@@ -5,7 +5,7 @@ import type { CgroupHierarchy } from "./host-facts.ts";
 
 /**
  * What every container may do, whatever the list says (config-linux.md, "Default Devices"; runc's own list): make any node, use
- * null, zero, full, random, urandom, tty, ptmx and pseudoterminals.
+ * null, zero, full, random, urandom, tty, ptmx, net/tun and pseudoterminals.
  */
 const DEFAULTS: readonly string[] = [
   "c *:* m",
@@ -17,6 +17,7 @@ const DEFAULTS: readonly string[] = [
   "c 1:9 rwm",
   "c 5:0 rwm",
   "c 5:2 rwm",
+  "c 10:200 rwm",
   "c 136:* rwm",
 ];
 

@@ -20,18 +20,6 @@ const CLONE_FLAGS: Readonly<Record<NamespaceType, number>> = {
   network: 0x40000000,
 };
 
-/** Names in /proc/PID/ns. */
-export const NAMESPACE_FILES: Readonly<Record<NamespaceType, string>> = {
-  time: "time",
-  mount: "mnt",
-  cgroup: "cgroup",
-  uts: "uts",
-  ipc: "ipc",
-  user: "user",
-  pid: "pid",
-  network: "net",
-};
-
 /**
  * @param different namespaces of init that are not the runtime's own
  * @param process what to run: of --process, or made by `commandProcess`

@@ -61,6 +61,7 @@ function plan({ linux = {}, process = {}, ...more }: Readonly<Record<string, obj
     systemdCgroup: false,
     noNewKeyring: false,
     noPivot: false,
+    ownNamespaces: new Set(),
     home: "/",
     compileSeccomp: () => new Uint8Array(),
   });

@@ -27,13 +27,13 @@ const LXC_NAMES: { readonly [type in NamespaceType]: string } = {
 export function planLxcConfig(
   config: RuntimeConfig,
   host: HostFacts,
-  rootfs: string,
+  { rootfs, ownNamespaces }: { readonly rootfs: string; readonly ownNamespaces: ReadonlySet<NamespaceType> },
   cgroupLines: readonly Line[],
 ): Line[] {
   const lines: Line[] = [
     ["lxc.rootfs.path", `dir:${rootfs}`],
     ["lxc.rootfs.managed", "0"],
-    ...namespaceLines(config),
+    ...namespaceLines(config, ownNamespaces),
     ...idMapLines(config),
     ...cgroupLines,
     // The monitor's end must not be init's.
@@ -50,11 +50,13 @@ export function planLxcConfig(
   return lines;
 }
 
-function namespaceLines(config: RuntimeConfig): Line[] {
+function namespaceLines(config: RuntimeConfig, own: ReadonlySet<NamespaceType>): Line[] {
   const { namespaces } = config.linux;
   const fresh = namespaces.filter(({ path }) => path === undefined).map(({ type }) => LXC_NAMES[type]);
   const joined = namespaces.flatMap(({ type, path }) =>
-    path === undefined ? [] : [[`lxc.namespace.share.${LXC_NAMES[type]}`, path] as const],
+    path === undefined || type === "cgroup" || own.has(type)
+      ? []
+      : [[`lxc.namespace.share.${LXC_NAMES[type]}`, path] as const],
   );
   const loopback: Line[] = [
     ["lxc.net.0.type", "empty"],

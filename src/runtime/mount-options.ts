@@ -62,6 +62,9 @@ const FILESYSTEM_FLAGS: ReadonlyMap<string, readonly [on: boolean, flag: string]
 /** No effect in a kernel of today: messages of the mount itself, and inode versions that filesystems switch on by themselves. */
 const WITHOUT_EFFECT: ReadonlySet<string> = new Set(["defaults", "silent", "loud", "iversion", "noiversion"]);
 
+/** Podman's own words to itself, about filling a new volume, which it hands on. */
+const PODMANS: ReadonlySet<string> = new Set(["copy", "nocopy"]);
+
 /** All options that the specification names and this runtime takes, sorted: for `features`. */
 export const MOUNT_OPTIONS: readonly string[] = [
   ...ATTRIBUTES.keys(),
@@ -118,7 +121,8 @@ export function parseMountOptions(mount: MountConfig, name: string): MountOption
     else if (option === "tmpcopyup") copyUp = true;
     else if (/^r?idmap(=|$)/.test(option))
       unsupported(`${name}.options`, "idmapped mounts are not implemented");
-    else if (!WITHOUT_EFFECT.has(option)) data.push(...dataOptions(option));
+    else if (!WITHOUT_EFFECT.has(option) && !(bind !== "no" && PODMANS.has(option)))
+      data.push(...dataOptions(option));
   }
   const unused = bind !== "no" || remount ? data.splice(0) : [];
   // A bare word may be a restriction that is misspelt. A value is for a filesystem, and a bind mount makes none.

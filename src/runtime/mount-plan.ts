@@ -39,6 +39,13 @@ export type MountContext = {
 /** The file system that a label can be given to when it is made; proc and sysfs have the kernel's own. */
 const UNLABELLED: ReadonlySet<string> = new Set(["proc", "sysfs", "cgroup", "cgroup2"]);
 
+/** Filesystems that know no path or device of the host, and show what the namespaces are in which they are mounted. */
+const VIRTUAL: ReadonlySet<string> = new Set(
+  "proc sysfs tmpfs ramfs devtmpfs devpts mqueue cgroup cgroup2 hugetlbfs bpf binfmt_misc debugfs tracefs securityfs configfs fusectl pstore efivarfs".split(
+    " ",
+  ),
+);
+
 /** "mounts", in the order of the file. What must become read-only only after all mounts is done at the end. */
 export function planMounts(context: MountContext, draft: Draft): void {
   const last: [ByteString, MountAttributes][] = [];
@@ -96,6 +103,12 @@ export function defaultPropagation(config: RuntimeConfig): Propagation {
   return { kind: kind === "unbindable" ? "private" : kind, recursive: true };
 }
 
+/** What a file says of one mount only leaves those below it, which are of the host's peer groups, as well. */
+function bindPropagations(listed: readonly Propagation[], config: RuntimeConfig): readonly Propagation[] {
+  const settled = listed.some(({ kind, recursive }) => recursive || kind === "shared");
+  return settled ? listed : [defaultPropagation(config), ...listed];
+}
+
 function planPropagation(propagations: readonly Propagation[], path: ByteString, draft: Draft): void {
   for (const { kind, recursive } of propagations)
     add(draft, { kind: "set-propagation", path, propagation: kind, recursive });
@@ -119,8 +132,7 @@ function planBind(
     attributes: options.attributes,
   });
   add(draft, { kind: "attach-mount", mount: descriptor, path, create: "as-mount" });
-  const { propagations } = options;
-  planPropagation(propagations.length > 0 ? propagations : [defaultPropagation(config)], path, draft);
+  planPropagation(bindPropagations(options.propagations, config), path, draft);
 }
 
 function planFilesystem(
@@ -145,6 +157,19 @@ function planFilesystem(
   const label = config.linux.mountLabel;
   const labelled = label !== undefined && host.selinux && !UNLABELLED.has(mount.type);
   const filesystem = labelled ? [...options.filesystem, ["context", label] as const] : options.filesystem;
+  if (!VIRTUAL.has(mount.type)) {
+    const descriptor = request(draft, {
+      kind: "filesystem",
+      type: mount.type,
+      source: mount.source === "" ? mount.type : mount.source,
+      options: filesystem,
+      attributes: options.attributes,
+    });
+    add(draft, { kind: "attach-mount", mount: descriptor, path, create: "dir" });
+    const { propagations } = options;
+    planPropagation(propagations.length > 0 ? propagations : [defaultPropagation(config)], path, draft);
+    return;
+  }
   // The root of a tmpfs must take mount points first.
   const late = mount.type === "tmpfs" && (options.attributes.set & ATTRIBUTE.readonly) !== 0;
   const attributes = options.attributes.set & ~(late ? ATTRIBUTE.readonly : 0);
@@ -156,6 +181,7 @@ function planFilesystem(
     attributes,
     path,
     copyUp: options.copyUp,
+    ...(mount.type === "tmpfs" && !filesystem.some(([key]) => key === "mode") ? { keepMode: true } : {}),
   });
   planPropagation(options.propagations, path, draft);
   if (late) last.push([path, { set: ATTRIBUTE.readonly, clear: 0, recursive: false }]);

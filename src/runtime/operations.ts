@@ -34,6 +34,8 @@ export type Action =
    * has the player's own parent, and whose host PID is told to the launcher. Only namespaces that differ from the player's.
    */
   | { readonly kind: "join-namespaces"; readonly pidfd: DescriptorIndex; readonly namespaces: number }
+  /** setns(2) into one namespace, of a type (a CLONE_NEW* bit) that takes no child to be entered. */
+  | { readonly kind: "enter-namespace"; readonly namespace: DescriptorIndex; readonly type: number }
   // Before the container counts as created.
   | { readonly kind: "make-directory"; readonly path: ByteString; readonly mode: number }
   /**
@@ -104,6 +106,21 @@ export type Action =
   /** Where the program joins a user namespace: before. */
   | { readonly kind: "set-oom-score"; readonly value: number }
   | { readonly kind: "set-session-keyring"; readonly name: ByteString }
+  /**
+   * Fails, with the text and the exit code of `execute`, if this user could not execute the program: so that a missing one is
+   * an error of `create`, as in other runtimes. Changes nothing.
+   */
+  | {
+      readonly kind: "find-executable";
+      readonly name: ByteString;
+      /** The value of PATH. */
+      readonly searchPath: ByteString;
+      readonly uid: number;
+      readonly gid: number;
+      /** Capabilities that the program will have. */
+      readonly effective: bigint;
+      readonly groups: readonly number[];
+    }
   // The barrier: the launcher is told "ready"; the program goes on when `start` says so, and ends if all ends are closed.
   | { readonly kind: "await-start" }
   // At start.

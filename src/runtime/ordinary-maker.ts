@@ -2,11 +2,11 @@ import { existsSync, mkdirSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { treePath } from "../core/bytestring.ts";
 import { AtomfsError } from "../core/errors.ts";
-import type { ProcessConfig, RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
+import type { NamespaceType, ProcessConfig, RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
 import { DEFAULT_ROOT_DIRECTORY } from "../store/layout.ts";
 import { openDirectoryPath } from "../sys/fd.ts";
 import { hasCode } from "../sys/ffi.ts";
-import { checkNamespace, isHostMountNamespace } from "../sys/namespace.ts";
+import { checkNamespace, isHostMountNamespace, isOwnNamespace } from "../sys/namespace.ts";
 import { openInRoot } from "../sys/openat2.ts";
 import { compileSeccompCached } from "../sys/seccomp-cache.ts";
 import type { WindowSize } from "../sys/terminal.ts";
@@ -60,8 +60,13 @@ const prepare: Preparation = (session, { options, bundle, directory, config, ope
     config.process === undefined
       ? undefined
       : inheritedBy({ process: withSize(config.process, own?.size), preserveDescriptors });
+  const ownNamespaces = new Set(
+    namedNamespaces(config)
+      .filter(isOwn)
+      .map(({ type }) => type),
+  );
   const plan = planLaunch(
-    { ...withJoinedIdMaps(config), process: inherited?.process },
+    { ...(ownNamespaces.has("user") ? config : withJoinedIdMaps(config)), process: inherited?.process },
     readHostFacts(LXC_START),
     {
       id: options.id,
@@ -72,18 +77,31 @@ const prepare: Preparation = (session, { options, bundle, directory, config, ope
       systemdCgroup: session.global.cgroupManager === "systemd",
       noNewKeyring: options.noNewKeyring,
       noPivot: options.noPivot,
+      ownNamespaces,
       home: homeOf(config.process, rootfs),
       compileSeccomp: cachedSeccomp,
     },
   );
-  for (const { type, path } of plan.join) {
+  const consoleSocket = options.consoleSocket ?? own?.socket;
+  return prepareLaunch(plan, { directory, consoleSocket, player: readPlayer() });
+};
+
+type NamedNamespace = { readonly type: NamespaceType; readonly path: string };
+
+/** Those that the file gives by path, each of the type that it says. @throws AtomfsError */
+function namedNamespaces({ linux }: RuntimeConfig): NamedNamespace[] {
+  const named = linux.namespaces.flatMap(({ type, path }) => (path === undefined ? [] : [{ type, path }]));
+  for (const { type, path } of named) {
     checkNamespace(path, type);
     if (type === "mount" && isHostMountNamespace(path))
       unsupported("linux.namespaces", `${path} is the host's mount namespace, whose root would change`);
   }
-  const consoleSocket = options.consoleSocket ?? own?.socket;
-  return prepareLaunch(plan, { directory, consoleSocket, player: readPlayer() });
-};
+  return named;
+}
+
+function isOwn({ type, path }: NamedNamespace): boolean {
+  return type !== "mount" && isOwnNamespace(path, type);
+}
 
 /** What this very process was given for the container's. */
 export function inheritedBy(inherited: Inherited): Inherited {
@@ -115,7 +133,7 @@ function realRoot({ root }: RuntimeConfig, bundle: string): string {
 
 /** The image's own user database is nothing to trust: it is opened inside the root, and only the one field is taken. */
 export function homeOf(process: ProcessConfig | undefined, rootfs: string): string {
-  if (process === undefined || process.env.some((entry) => entry.startsWith("HOME="))) return "/";
+  if (process === undefined || process.env.some((entry) => /^HOME=./s.test(entry))) return "/";
   try {
     using root = openDirectoryPath(rootfs);
     using file = openInRoot(root, treePath("/etc/passwd"), 0o4000);

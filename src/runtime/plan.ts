@@ -46,6 +46,16 @@ export type DescriptorRequest =
       readonly major: number;
       readonly minor: number;
     }
+  /** A new mount of a filesystem whose source or options name paths of the host, as those of overlay do. */
+  | {
+      readonly kind: "filesystem";
+      readonly type: string;
+      readonly source: string;
+      readonly options: readonly (readonly [key: string, value: string])[];
+      readonly attributes: MountAttributes;
+    }
+  /** A namespace's file. */
+  | { readonly kind: "namespace"; readonly path: string }
   /** A stream connection to the socket of `--console-socket`. */
   | { readonly kind: "console-socket" }
   /** What the runtime itself was given under this number (`--preserve-fds`), for the container's program. */

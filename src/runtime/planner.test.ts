@@ -5,6 +5,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { AtomfsError } from "../core/errors.ts";
 import { parseRuntimeConfig } from "../formats/oci/runtime-config/parse.ts";
+import type { NamespaceType } from "../formats/oci/runtime-config/types.ts";
 import { describePlan } from "./describe-plan.ts";
 import type { HostFacts } from "./host-facts.ts";
 import type { LaunchPlan } from "./plan.ts";
@@ -82,6 +83,7 @@ const OPTIONS: LaunchOptions = {
   systemdCgroup: false,
   noNewKeyring: false,
   noPivot: false,
+  ownNamespaces: new Set(),
   home: "/root",
   compileSeccomp: digestRules,
 };
@@ -404,4 +406,77 @@ test("any change of any field is a plan or an AtomfsError, the same each time", 
     ),
     { numRuns: 1500, seed: 4 },
   );
+});
+
+describe("what a Podman beside runc has shown", () => {
+  const joined = (type: string, own: readonly NamespaceType[] = []): string => {
+    const document = template(({ linux }) =>
+      Object.assign(linux, {
+        namespaces: [{ type: "mount" }, { type: "uts" }, { type, path: "/proc/7/ns/x" }],
+      }),
+    );
+    return describePlan(plan(document, HYBRID, { ownNamespaces: new Set(own) }));
+  };
+
+  test("liblxc's cgroup namespace, which nobody asked for, is left again", () => {
+    const text = joined("ipc");
+    expect(text).toContain("lxc.namespace.share.ipc = /proc/7/ns/x");
+    expect(text).toContain("namespace /proc/self/ns/cgroup");
+    expect(text).toContain("enter-namespace namespace=0 type=33554432\n");
+  });
+
+  test("a cgroup namespace by path is joined by the player", () => {
+    const text = joined("cgroup");
+    expect(text).not.toContain("lxc.namespace.share");
+    expect(text).toContain("namespace /proc/7/ns/x");
+    expect(text).toContain("enter-namespace");
+  });
+
+  test("the runtime's own namespace is not joined", () => {
+    const text = joined("ipc", ["ipc"]);
+    expect(text).not.toContain("lxc.namespace.share");
+    expect(text).not.toContain("enter-namespace");
+  });
+
+  const mounted = (type: string, options: readonly string[]): string =>
+    describePlan(
+      plan(
+        template((all) =>
+          Object.assign(all, { mounts: [{ destination: "/m", type, source: "/s", options }] }),
+        ),
+      ),
+    );
+
+  test("a mount without propagation of its own below it is the host's slave", () => {
+    const slave = "set-propagation path=/m propagation=slave recursive=true";
+    expect(mounted("bind", ["rbind", "slave"])).toContain(
+      `${slave}\n  set-propagation path=/m propagation=slave recursive=false`,
+    );
+    expect(mounted("bind", ["rbind", "rprivate"])).not.toContain(slave);
+  });
+
+  test("Podman's word about filling a volume is nobody else's", () => {
+    expect(mounted("bind", ["rbind", "nocopy"])).toContain("bind-source /s");
+  });
+
+  test("a filesystem that names paths of the host is mounted there", () => {
+    const text = mounted("overlay", ["lowerdir=/a:/b", "ro"]);
+    expect(text).toContain("filesystem overlay from /s lowerdir=/a:/b +readonly");
+    expect(text).toContain("attach-mount mount=0 path=/m create=dir");
+  });
+
+  test("a tmpfs keeps the mode of what it covers, unless it says one", () => {
+    expect(mounted("tmpfs", [])).toContain("keep-mode");
+    expect(mounted("tmpfs", ["mode=711"])).not.toContain("keep-mode");
+  });
+
+  test("an empty HOME is none", () => {
+    const document = template(({ process }) => Object.assign(process, { env: ["HOME="] }));
+    expect(describePlan(plan(document))).toContain('with "HOME=/root"');
+  });
+
+  test.each([1, 262_145])("cpu shares of %d", (shares) => {
+    const document = template(({ linux }) => Object.assign(linux, { resources: { cpu: { shares } } }));
+    expect(() => plan(document)).toThrow(/allowed cpu-shares is/);
+  });
 });

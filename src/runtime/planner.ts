@@ -1,8 +1,8 @@
 import { fromText } from "../core/bytestring.ts";
 import { AtomfsError } from "../core/errors.ts";
 import { refuse } from "../formats/oci/runtime-config/reader.ts";
-import type { ProcessConfig, RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
-import { capabilityBit } from "./capability-plan.ts";
+import type { NamespaceType, ProcessConfig, RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
+import { capabilityBit, planCapabilities } from "./capability-plan.ts";
 import { type CgroupPlan, planCgroups } from "./cgroup-plan.ts";
 import { ownsDev, planDevices } from "./device-plan.ts";
 import type { HostFacts } from "./host-facts.ts";
@@ -26,6 +26,8 @@ export type LaunchOptions = {
   readonly systemdCgroup: boolean;
   readonly noNewKeyring: boolean;
   readonly noPivot: boolean;
+  /** Types of namespaces that the file gives by path and that are the runtime's own: nothing is to be joined. */
+  readonly ownNamespaces: ReadonlySet<NamespaceType>;
   /** Of the process's user, as the root's /etc/passwd has it: HOME, if the environment has none. runc takes "/" for unknown users. */
   readonly home: string;
   /** Rules to BPF. The only thing here that is not data: the planner calls it and puts the result into the program. */
@@ -52,7 +54,7 @@ export function planLaunch(config: RuntimeConfig, host: HostFacts, options: Laun
     options.systemdCgroup,
   );
   const draft: Draft = { operations: [], descriptors: [], warnings: [] };
-  const lxcConfig = planLxcConfig(config, host, options.rootfs, cgroups.lxcConfig);
+  const lxcConfig = planLxcConfig(config, host, options, cgroups.lxcConfig);
   planCreation(config, host, options, cgroups, draft);
   add(draft, { kind: "await-start" });
   planStart(config, host, options, draft);
@@ -119,10 +121,10 @@ function planCreation(
   const root = fromText("/");
   // Limits are set and the host's hooks run before anything of the container happens.
   add(draft, { kind: "await-launcher" });
-  // liblxc leaves everything shared. A container's mounts reach no other place unless that is asked for.
+  planCgroupNamespace(config, options, draft);
+  // liblxc leaves everything shared. A container's mounts reach no other place unless that is asked for, one by one.
   const propagation = linux.rootfsPropagation?.kind ?? "slave";
-  const first = propagation === "unbindable" ? "private" : propagation;
-  add(draft, { kind: "set-propagation", path: root, propagation: first, recursive: true });
+  add(draft, { kind: "set-propagation", path: root, propagation: "private", recursive: true });
   planMounts({ config, host, bundle: options.bundle, cgroupPath: cgroups.path }, draft);
   planDevices(config, draft);
   if (process?.terminal) planConsole(config, process, draft);
@@ -136,15 +138,35 @@ function planCreation(
     add(draft, { kind: "make-path-readonly", path: fromText(path) }, "ignore-absent");
   for (const path of linux.maskedPaths)
     add(draft, { kind: "mask-path", path: fromText(path) }, "ignore-absent");
-  // No bind mount can have this one, so it comes when all are made.
-  if (propagation === "unbindable")
+  // What is mounted below a shared mount is shared, and nothing below an unbindable one can be bound: so when all are made.
+  if (propagation === "unbindable" || propagation === "shared")
     add(draft, { kind: "set-propagation", path: root, propagation, recursive: false });
   if (config.root?.readonly) add(draft, { kind: "make-root-readonly" });
   if (process?.oomScoreAdj !== undefined) planOomScore(process.oomScoreAdj, host, draft);
   if (!options.noNewKeyring)
     add(draft, { kind: "set-session-keyring", name: fromText(`_ses.${options.id}`) }, "warn");
+  if (process !== undefined) planLookup(config, process, host, draft);
   if (options.noPivot) draft.warnings.push("--no-pivot: LXC pivots always, which is the stronger way");
 }
+
+/**
+ * liblxc never joins a cgroup namespace, and where it joins any other it makes a new one that nobody asked for (5.0.2). Out of a
+ * user namespace there is no way back: there the container keeps it, which shows less.
+ */
+function planCgroupNamespace(config: RuntimeConfig, { ownNamespaces }: LaunchOptions, draft: Draft): void {
+  const joins = config.linux.namespaces.some(
+    ({ type, path }) => path !== undefined && type !== "cgroup" && !ownNamespaces.has(type),
+  );
+  const wanted = namespaceOf(config, "cgroup");
+  if (wanted === undefined ? !joins : wanted.path === undefined) return;
+  const namespace = request(draft, { kind: "namespace", path: wanted?.path ?? "/proc/self/ns/cgroup" });
+  const confined = namespaceOf(config, "user") !== undefined;
+  const onError = wanted === undefined && confined ? "warn" : "fail";
+  add(draft, { kind: "enter-namespace", namespace, type: CLONE_NEWCGROUP }, onError);
+}
+
+/** include/uapi/linux/sched.h */
+const CLONE_NEWCGROUP = 0x2000000;
 
 function planConsole(config: RuntimeConfig, process: ProcessConfig, draft: Draft): void {
   const socket = request(draft, { kind: "console-socket" });
@@ -161,6 +183,32 @@ function planOomScore(wanted: number, host: HostFacts, draft: Draft): void {
       `process.oomScoreAdj: it is ${value}, not ${wanted}: lowering it takes CAP_SYS_RESOURCE`,
     );
   add(draft, { kind: "set-oom-score", value });
+}
+
+/** Engines tell a command that does not exist (127) from one that does not run by what `create` says. */
+function planLookup(config: RuntimeConfig, process: ProcessConfig, host: HostFacts, draft: Draft): void {
+  const { uid, gid, additionalGids } = process.user;
+  // Which groups there will be, only the launcher's caller knows; `execute` has the last word anyway.
+  if (keepsGroups(config)) return;
+  const inUserNamespace = namespaceOf(config, "user") !== undefined;
+  // What is left out is warned of where the process is planned.
+  const silent = (): void => undefined;
+  const { effective } = planCapabilities(process.capabilities, host, inUserNamespace, silent);
+  const variable = process.env.findLast((entry) => entry.startsWith("PATH=")) ?? "PATH=";
+  add(draft, {
+    kind: "find-executable",
+    name: fromText(process.args[0] ?? ""),
+    searchPath: fromText(variable.slice("PATH=".length)),
+    uid,
+    gid,
+    effective,
+    groups: additionalGids,
+  });
+}
+
+/** crun's annotation, which Podman sets. */
+function keepsGroups({ annotations }: RuntimeConfig): boolean {
+  return annotations.get(KEEP_GROUPS) === "1";
 }
 
 function planStart(config: RuntimeConfig, host: HostFacts, options: LaunchOptions, draft: Draft): void {
@@ -182,7 +230,7 @@ function planStart(config: RuntimeConfig, host: HostFacts, options: LaunchOption
       seccomp: config.linux.seccomp,
       inUserNamespace: namespaceOf(config, "user") !== undefined,
       personality: config.linux.personality,
-      keepGroups: config.annotations.get(KEEP_GROUPS) === "1",
+      keepGroups: keepsGroups(config),
       preserveDescriptors: options.preserveDescriptors,
       home: options.home,
       compileSeccomp: options.compileSeccomp,

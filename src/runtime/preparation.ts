@@ -1,10 +1,10 @@
-import { rmSync, statSync } from "node:fs";
+import { constants, mkdirSync, openSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { toBytes } from "../core/bytestring.ts";
 import { AtomfsError } from "../core/errors.ts";
 import { Fd } from "../sys/fd.ts";
 import { makeNode } from "../sys/files.ts";
-import { cloneMountTree, MOUNT_ATTR, setMountAttributes } from "../sys/mount.ts";
+import { cloneMountTree, MOUNT_ATTR, mountByOptions, setMountAttributes, unmountAt } from "../sys/mount.ts";
 import { connectUnix } from "../sys/socket.ts";
 import type { CgroupPlan } from "./cgroup-plan.ts";
 import {
@@ -18,6 +18,7 @@ import {
 import type { DescriptorRequest, LaunchPlan } from "./plan.ts";
 import type { PreparedCgroups, PreparedLaunch } from "./prepared-launch.ts";
 import { encodeProgram } from "./program-codec.ts";
+import { FILES } from "./state.ts";
 
 /** What a plan leaves to the launcher. */
 export type Places = {
@@ -132,6 +133,10 @@ export function openDescriptor(request: DescriptorRequest, index: number, places
     }
     case "device-node":
       return openDevice(request, join(places.directory, `node-${index}`));
+    case "filesystem":
+      return mountDetached(request, join(places.directory, `${FILES.hostMount}${index}`));
+    case "namespace":
+      return new Fd(openSync(request.path, constants.O_RDONLY));
     case "inherited":
       return new Fd(request.number);
     case "console-socket":
@@ -141,6 +146,27 @@ export function openDescriptor(request: DescriptorRequest, index: number, places
       if (places.consoleSocket instanceof Fd) return places.consoleSocket;
       return connectUnix(resolve(places.consoleSocket), "stream");
   }
+}
+
+/**
+ * By mount(2): the values of fsconfig(2) have 255 bytes at most, and paths of layers are longer.
+ * @param point is there only for a moment; `delete` takes it away if this process is killed then
+ */
+function mountDetached(
+  { type, source, options, attributes }: Extract<DescriptorRequest, { readonly kind: "filesystem" }>,
+  point: string,
+): Fd {
+  const data = options.map(([key, value]) => (value === "" ? key : `${key}=${value}`)).join(",");
+  using stack = new DisposableStack();
+  mkdirSync(point, { mode: 0o700 });
+  stack.defer(() => rmdirSync(point));
+  mountByOptions(type, source, point, 0, Buffer.from(data));
+  stack.defer(() => unmountAt(point, { detach: true }));
+  using result = new DisposableStack();
+  const mount = result.use(cloneMountTree(point, false));
+  setMountAttributes(mount, attributes);
+  result.move();
+  return mount;
 }
 
 type DeviceRequest = Extract<DescriptorRequest, { readonly kind: "device-node" }>;

@@ -57,11 +57,12 @@ export function planProcess(process: ProcessConfig, context: ProcessContext, dra
     add(draft, { kind: "set-no-new-privileges" });
     planSeccomp(context, draft);
   }
-  const hasHome = process.env.some((variable) => variable.startsWith("HOME="));
+  const env = process.env.filter((variable) => variable !== "HOME=");
+  const hasHome = env.some((variable) => variable.startsWith("HOME="));
   add(draft, {
     kind: "execute",
     args: process.args.map(fromText),
-    env: [...process.env, ...(hasHome ? [] : [`HOME=${context.home}`])].map(fromText),
+    env: [...env, ...(hasHome ? [] : [`HOME=${context.home}`])].map(fromText),
     descriptors: Array.from({ length: context.preserveDescriptors }, (_, i) =>
       request(draft, { kind: "inherited", number: FIRST_PRESERVED + i }),
     ),

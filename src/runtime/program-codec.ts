@@ -110,6 +110,15 @@ const LAYOUTS: { readonly [K in Kind]: Layout<K> } = {
   execute: layout(28, { args: texts, env: texts, descriptors }),
   "await-launcher": layout(29, {}),
   "join-namespaces": layout(30, { pidfd: descriptor, namespaces: u32 }),
+  "enter-namespace": layout(32, { namespace: descriptor, type: u32 }),
+  "find-executable": layout(31, {
+    name: text,
+    searchPath: text,
+    uid: u32,
+    gid: u32,
+    effective: u64,
+    groups: numbers,
+  }),
 };
 
 const KIND_OF_CODE: ReadonlyMap<number, Kind> = new Map(
@@ -166,6 +175,8 @@ function descriptorsOf(action: Action): readonly number[] {
       return [action.socket];
     case "join-namespaces":
       return [action.pidfd];
+    case "enter-namespace":
+      return [action.namespace];
     case "execute":
       return action.descriptors;
     default:

@@ -27,11 +27,6 @@ export const REFUSED_FIELDS: readonly {
     reason: "a container without a mount namespace of its own is not possible with LXC",
     isSet: (config) => namespaceOf(config, "mount") === undefined,
   },
-  {
-    field: "linux.namespaces",
-    reason: "joining a cgroup namespace is not possible with LXC, which makes a new one after it",
-    isSet: (config) => namespaceOf(config, "cgroup")?.path !== undefined,
-  },
 ];
 
 /** @throws AtomfsError "unsupported", naming the first field that is set */

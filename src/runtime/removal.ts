@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { AtomfsError } from "../core/errors.ts";
+import { hasCode } from "../sys/ffi.ts";
+import { unmountAt } from "../sys/mount.ts";
 import { openPidfd, openProcess, signalProcess, waitEnded } from "../sys/pid.ts";
 import { listProcesses, removeCgroups, signalCgroups } from "./cgroups.ts";
 import { removeLxcTraces } from "./launcher.ts";
@@ -69,5 +71,18 @@ function commandLine(pid: string): string {
 /** Removes what a container whose processes have ended has on the machine, but for its directory. */
 export function removeResources(held: Held, record: ContainerRecord | undefined): void {
   removeLxcTraces(held.directory);
+  // A container whose init is recorded has taken them.
+  if (record?.init === undefined) removeHostMounts(held.directory);
   if (record !== undefined) removeCgroups(record.cgroups);
+}
+
+/** What a killed `create` may have left of a filesystem on its way into the container. */
+function removeHostMounts(directory: string): void {
+  for (const name of readdirSync(directory).filter((one) => one.startsWith(FILES.hostMount))) {
+    try {
+      unmountAt(join(directory, name), { detach: true });
+    } catch (error) {
+      if (!hasCode(error, "EINVAL")) throw error;
+    }
+  }
 }

@@ -66,6 +66,8 @@ export const FILES = {
   lxcLog: "lxc.log",
   lxcPath: "lxc",
   /** Where liblxc mounts the root on its way, in its own mount namespace. */
+  /** With a number: a filesystem on its way into the container. */
+  hostMount: "filesystem-",
 } as const;
 
 export function containerDirectory(root: string, id: string): string {

@@ -1,10 +1,21 @@
 import { expect, test } from "bun:test";
-import { checkNamespace, isHostMountNamespace } from "./namespace.ts";
+import { checkNamespace, isHostMountNamespace, isOwnNamespace } from "./namespace.ts";
 
 test.each(["mount", "cgroup", "uts", "ipc", "user", "network"] as const)("%p", (type) => {
   const name = { mount: "mnt", network: "net", cgroup: "cgroup", uts: "uts", ipc: "ipc", user: "user" }[type];
   checkNamespace(`/proc/self/ns/${name}`, type);
   expect(() => checkNamespace(`/proc/self/ns/${name}`, "pid")).toThrow(/is no pid namespace/);
+});
+
+test("one's own and another process's", async () => {
+  expect(isOwnNamespace(`/proc/${process.ppid}/ns/uts`, "uts")).toBe(true);
+  await using child = Bun.spawn(["unshare", "--uts", "sh", "-c", "echo; exec sleep 1000"], {
+    stdout: "pipe",
+  });
+  await child.stdout.getReader().read();
+  expect(isOwnNamespace(`/proc/${child.pid}/ns/uts`, "uts")).toBe(false);
+  expect(isOwnNamespace(`/proc/${child.pid}/ns/net`, "network")).toBe(true);
+  child.kill(9);
 });
 
 test("what is no namespace at all", () => {

@@ -18,6 +18,26 @@ const CLONE_FLAGS = {
 
 export type NamespaceName = keyof typeof CLONE_FLAGS;
 
+/** Names in /proc/PID/ns. */
+export const NAMESPACE_FILES: { readonly [name in NamespaceName]: string } = {
+  time: "time",
+  mount: "mnt",
+  cgroup: "cgroup",
+  uts: "uts",
+  ipc: "ipc",
+  user: "user",
+  pid: "pid",
+  network: "net",
+};
+
+/** Is the namespace at the path the one that this process is in? */
+export function isOwnNamespace(path: string, type: NamespaceName): boolean {
+  const [own, other] = [`/proc/self/ns/${NAMESPACE_FILES[type]}`, path].map((file) =>
+    statSync(file, { bigint: true }),
+  );
+  return own?.ino === other?.ino && own?.dev === other?.dev;
+}
+
 /** @throws AtomfsError "bad-data" unless there is a namespace of this type at the path; Node's error if there is nothing */
 export function checkNamespace(path: string, type: NamespaceName): void {
   using fd = new Fd(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));

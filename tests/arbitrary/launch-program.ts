@@ -91,6 +91,15 @@ const actions: fc.Arbitrary<Action> = fc.oneof(
   action("execute", { args: texts, env: texts, descriptors: fc.array(index, { maxLength: 3 }) }),
   action("await-launcher", {}),
   action("join-namespaces", { pidfd: index, namespaces: u32 }),
+  action("enter-namespace", { namespace: index, type: u32 }),
+  action("find-executable", {
+    name: text,
+    searchPath: text,
+    uid: u32,
+    gid: u32,
+    effective: u64,
+    groups: fc.array(u32, { maxLength: 5 }),
+  }),
 );
 
 export const launchPrograms: fc.Arbitrary<LaunchProgram> = fc.record({

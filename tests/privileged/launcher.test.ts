@@ -215,6 +215,22 @@ describe("create", () => {
     expect(waitChild(init)).toBe(42);
   });
 
+  test("hands stdin on", () => {
+    container(["/bin/busybox", "sh", "-c", 'read line; [ "$line" = "first line" ] && exit 33']);
+    const input = join(scratch, "input");
+    writeFileSync(input, "first line\n");
+    const stdin = openSync(input, "r");
+    const pidFile = join(scratch, "pid");
+    const created = Bun.spawnSync(
+      labArguments(["create", "-b", join(scratch, "bundle"), "--pid-file", pidFile, id]),
+      { env: environment(), stdio: [stdin, "ignore", "ignore"] },
+    );
+    closeSync(stdin);
+    expect(created.exitCode).toBe(0);
+    expect(lab("start", id).code).toBe(0);
+    expect(waitChild(Number(readFileSync(pidFile, "latin1")))).toBe(33);
+  });
+
   test("refuses an id that exists, and leaves that container alone", () => {
     container(SLEEP);
     const init = create();

@@ -66,7 +66,7 @@ describe("errors", () => {
     [execute("/etc"), 'error 1 13 exec: "/etc": permission denied', 126],
     [execute("/etc/passwd"), 'error 1 13 exec: "/etc/passwd": permission denied', 126],
     [execute("/etc/passwd/x"), 'error 1 20 exec: "/etc/passwd/x": not a directory', 127],
-    [execute(""), 'error 1 2 exec: "": no such file or directory', 127],
+    [execute(""), 'error 1 2 exec: "": executable file not found in $PATH', 127],
   ];
   test.each(executions)("%p", async (action, error, code) => {
     const { events, output } = await lab.play(programOf(START, action));

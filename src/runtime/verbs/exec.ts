@@ -1,13 +1,14 @@
-import { readFileSync, readlinkSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { AtomfsError } from "../../core/errors.ts";
 import { parseProcess, parseRuntimeConfig } from "../../formats/oci/runtime-config/parse.ts";
 import type { NamespaceType, ProcessConfig, RuntimeConfig } from "../../formats/oci/runtime-config/types.ts";
 import type { Fd } from "../../sys/fd.ts";
 import { readFileBounded } from "../../sys/files.ts";
+import { isOwnNamespace, NAMESPACE_FILES } from "../../sys/namespace.ts";
 import { openProcess } from "../../sys/pid.ts";
 import { attachProcess } from "../cgroups.ts";
-import { commandProcess, NAMESPACE_FILES, planExec, withOptions } from "../exec-plan.ts";
+import { commandProcess, planExec, withOptions } from "../exec-plan.ts";
 import { ForegroundConsole } from "../foreground-console.ts";
 import type { ExecOptions } from "../invocation.ts";
 import { currentStatus } from "../oci-state.ts";
@@ -132,8 +133,6 @@ function cgroupsFor(record: ContainerRecord, below: string | undefined): string[
 }
 
 function differentNamespaces(pid: number): NamespaceType[] {
-  const names = Object.entries(NAMESPACE_FILES) as readonly (readonly [NamespaceType, string])[];
-  return names.flatMap(([type, file]) =>
-    readlinkSync(`/proc/${pid}/ns/${file}`) === readlinkSync(`/proc/self/ns/${file}`) ? [] : [type],
-  );
+  const types = Object.keys(NAMESPACE_FILES) as NamespaceType[];
+  return types.filter((type) => !isOwnNamespace(`/proc/${pid}/ns/${NAMESPACE_FILES[type]}`, type));
 }
