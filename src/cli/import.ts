@@ -8,14 +8,24 @@ import {
 } from "../fixing/import-containers-storage.ts";
 import { type Imported, importImage } from "../fixing/import-image.ts";
 import { normalizeImageName, parseLayoutReference } from "../formats/oci/reference.ts";
-import { openContainersStorage, type StoredImage } from "../sources/containers-storage.ts";
+import {
+  type ContainersStorage,
+  openContainersStorage,
+  readStorageConf,
+  type StoredImage,
+} from "../sources/containers-storage.ts";
 import { openOciLayout } from "../sources/oci-layout.ts";
 import { currentGeneration } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
 import { type Context, failWith, openStore, tryDeploy } from "./context.ts";
 import { bytesText, shortId } from "./output.ts";
 
-type Options = { readonly name?: string; readonly deploy?: boolean; readonly all?: boolean };
+type Options = {
+  readonly name?: string;
+  readonly deploy?: boolean;
+  readonly all?: boolean;
+  readonly graphRoot?: string;
+};
 
 const STORAGE = "containers-storage:";
 
@@ -25,6 +35,7 @@ export function registerImport(program: Command, context: () => Context): void {
     .description("take an image into the store")
     .argument("[image]", `oci:DIRECTORY[:TAG], or ${STORAGE}NAME for an image that Podman or CRI-O holds`)
     .option("--all", "all images that Podman or CRI-O holds and the store does not have")
+    .option("--graph-root <directory>", "the engine's storage (default: what storage.conf says)")
     .option("--name <name>", "name of the image (default: the tag, or the engine's names)")
     .option("--deploy", "mount it and show it in the image store (default for oci:)")
     .option("--no-deploy", "store only (default for images that an engine holds)")
@@ -40,6 +51,11 @@ async function runImport(context: Context, image: string | undefined, options: O
     throw new AtomfsError("usage", "missing required argument 'image', or --all");
   } else if (image.startsWith(STORAGE)) await importHeld(context, image.slice(STORAGE.length), options);
   else await importLayout(context, image, options);
+}
+
+function openStorage({ graphRoot }: Options): ContainersStorage {
+  const conf = readStorageConf();
+  return openContainersStorage(graphRoot === undefined ? conf : { ...conf, graphRoot: resolve(graphRoot) });
 }
 
 async function importLayout(context: Context, reference: string, options: Options): Promise<void> {
@@ -72,7 +88,7 @@ async function importLayout(context: Context, reference: string, options: Option
 
 async function importHeld(context: Context, wanted: string, options: Options): Promise<void> {
   const start = performance.now();
-  const storage = openContainersStorage();
+  const storage = openStorage(options);
   const image = storage.findImage(wanted);
   const names = options.name === undefined ? image.names : [normalizeImageName(options.name)];
   using store = openStore(context, { create: true });
@@ -87,7 +103,7 @@ async function importHeld(context: Context, wanted: string, options: Options): P
 
 async function importAll(context: Context, options: Options): Promise<void> {
   const start = performance.now();
-  const storage = openContainersStorage();
+  const storage = openStorage(options);
   using store = openStore(context, { create: true });
   const { imported, failed, known } = await importAllFromContainersStorage(
     store,

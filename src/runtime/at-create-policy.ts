@@ -2,21 +2,31 @@ import { AtomfsError } from "../core/errors.ts";
 
 /** What happens at a container's start (docs/crio-lxc.md). */
 export type AtCreatePolicy = {
-  /** An image that AtomFS doesn't know: run it as the engine has it, or refuse. */
-  readonly unknown: "run" | "refuse";
+  /** An image that AtomFS doesn't know: run it as the engine has it, import it first, or refuse. */
+  readonly unknown: "run" | "import" | "refuse";
   /** A fix is there and the engine's root hasn't it: put the current molecule under it, say so, or refuse. */
   readonly outdated: "replace" | "warn" | "refuse";
   /** AtomFS itself fails: run on the engine's root, or refuse. */
   readonly onError: "run" | "refuse";
+  /** An import at create that takes longer has failed. Engines wait for a create only so long. */
+  readonly importSeconds: number;
 };
 
-export const DEFAULT_POLICY: AtCreatePolicy = { unknown: "run", outdated: "replace", onError: "run" };
+export const DEFAULT_POLICY: AtCreatePolicy = {
+  unknown: "run",
+  outdated: "replace",
+  onError: "run",
+  importSeconds: 60,
+};
 
 const CHOICES = {
-  unknown: ["run", "refuse"],
+  unknown: ["run", "import", "refuse"],
   outdated: ["replace", "warn", "refuse"],
   "on-error": ["run", "refuse"],
 } as const;
+
+const IMPORT_SECONDS = "import-seconds";
+const MAX_IMPORT_SECONDS = 3600;
 
 /**
  * The table `[at-create]` of /etc/atomfs/atomfs.toml. A word that isn't known is an error, never a default: a typing
@@ -27,12 +37,21 @@ export function parseAtCreatePolicy(document: unknown): AtCreatePolicy {
   if (typeof table !== "object") throw bad("at-create is not a table");
   const given = table as Readonly<Record<string, unknown>>;
   for (const key of Object.keys(given))
-    if (!Object.hasOwn(CHOICES, key)) throw bad(`unknown key at-create.${key}`);
+    if (!Object.hasOwn(CHOICES, key) && key !== IMPORT_SECONDS) throw bad(`unknown key at-create.${key}`);
   return {
     unknown: choose(given, "unknown", DEFAULT_POLICY.unknown),
     outdated: choose(given, "outdated", DEFAULT_POLICY.outdated),
     onError: choose(given, "on-error", DEFAULT_POLICY.onError),
+    importSeconds: secondsOf(given[IMPORT_SECONDS] ?? DEFAULT_POLICY.importSeconds),
   };
+}
+
+function secondsOf(value: unknown): number {
+  if (Number.isSafeInteger(value) && Number(value) >= 1 && Number(value) <= MAX_IMPORT_SECONDS)
+    return Number(value);
+  throw bad(
+    `at-create.${IMPORT_SECONDS} is ${JSON.stringify(value)}, want a whole number from 1 to ${MAX_IMPORT_SECONDS}`,
+  );
 }
 
 function choose<K extends keyof typeof CHOICES>(

@@ -1,5 +1,4 @@
 import { existsSync, readFileSync, realpathSync } from "node:fs";
-import { join } from "node:path";
 import { parseVerityDigest, type Sha256, type VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
 import { applyMount } from "../mounts/apply.ts";
@@ -9,8 +8,9 @@ import { parseCurrent } from "../store/current.ts";
 import { storeLayout } from "../store/layout.ts";
 import { hasCode } from "../sys/ffi.ts";
 import { unmountAt } from "../sys/mount.ts";
+import { type AtCreateOutcome, annotationsOf, type RootAnnotations } from "./at-create-outcome.ts";
 import { type AtCreatePolicy, DEFAULT_POLICY, parseAtCreatePolicy } from "./at-create-policy.ts";
-import { type EngineRoot, findEngineRoot } from "./engine-root.ts";
+import { type EngineRoot, findEngineRoot, readLowers } from "./engine-root.ts";
 
 /*
  * The way "at create" of docs/crio-lxc.md: the engine mounts its own overlay as always; before init is made, the current
@@ -24,27 +24,34 @@ export type AtCreateOptions = {
   readonly storeRoot: string;
   /** /etc/atomfs/atomfs.toml, which may be absent. */
   readonly policyFile: string;
-  readonly warn: (message: string) => void;
+  /** What was done, and what is not as it should be. */
+  readonly log: (level: "info" | "warning", message: string) => void;
 };
-
-/** For `crio-lxc state`: what the container's root is. Empty where AtomFS has nothing to do with it. */
-export type RootAnnotations = Readonly<Record<string, string>>;
 
 /**
  * Decides and does what a container's start needs. An image without a fix costs one look at a small file.
+ * @returns nothing where AtomFS has nothing to do with the container
  * @throws AtomfsError "blocked" where the policy refuses; what else goes wrong is refused or warned of as it says
  */
-export function placeMolecule(options: AtCreateOptions): RootAnnotations {
-  const layout = storeLayout(options.storeRoot);
-  if (!existsSync(layout.current)) return {};
+export async function placeMolecule(options: AtCreateOptions): Promise<RootAnnotations> {
+  const outcome = await decideAndPlace(options);
+  return outcome === undefined ? {} : annotationsOf(outcome);
+}
+
+async function decideAndPlace(options: AtCreateOptions): Promise<AtCreateOutcome | undefined> {
   const policy = readPolicy(options.policyFile);
+  // Without a store nothing is known; whoever set a policy for what is unknown meant that, too.
+  if (policy.unknown === "run" && !existsSync(storeLayout(options.storeRoot).current)) return undefined;
   try {
-    return place(options, policy);
+    return await place(options, policy);
   } catch (error) {
     if (error instanceof Refusal || policy.onError === "refuse") throw error;
     const why = error instanceof Error ? error.message : String(error);
-    options.warn(`AtomFS failed, the container runs on the engine's own root, without fixes: ${why}`);
-    return { "io.atomfs.root": "engine", "io.atomfs.error": why };
+    options.log(
+      "warning",
+      `AtomFS failed, the container runs on the engine's own root, without fixes: ${why}`,
+    );
+    return { root: "engine", why: "error", error: why, policy: "on-error=run" };
   }
 }
 
@@ -56,45 +63,90 @@ class Refusal extends AtomfsError {
 }
 
 function readPolicy(file: string): AtCreatePolicy {
-  if (!existsSync(file)) return DEFAULT_POLICY;
-  return parseAtCreatePolicy(Bun.TOML.parse(readFileSync(file, "utf8")));
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ENOTDIR")) return DEFAULT_POLICY;
+    throw error;
+  }
+  return parseAtCreatePolicy(Bun.TOML.parse(text));
 }
 
-function place(options: AtCreateOptions, policy: AtCreatePolicy): RootAnnotations {
+type Current = ReturnType<typeof parseCurrent>;
+type Found = Pick<AtCreateOutcome, "image" | "importMs" | "findings">;
+
+async function place(options: AtCreateOptions, policy: AtCreatePolicy): Promise<AtCreateOutcome | undefined> {
   const root = findEngineRoot(realpathSync(options.rootfs), realpathSync(options.bundle));
-  if (root === undefined) return {};
-  const wanted = readCurrent(storeLayout(options.storeRoot).current, root.image);
-  if (wanted === undefined) {
-    if (policy.unknown === "run") return {};
-    throw new Refusal(`AtomFS does not know image ${root.image.slice(0, 12)}`, [
-      "atomfs import containers-storage:NAME",
+  if (root === undefined) return undefined;
+  const known = readCurrent(options.storeRoot, root.image);
+  if (known !== undefined) return placeKnown(options, policy, root, known, { image: root.image });
+  const shown = root.image.slice(0, 12);
+  if (policy.unknown === "refuse")
+    throw new Refusal(`AtomFS does not know image ${shown}`, [
+      `atomfs import containers-storage:${root.image}`,
     ]);
+  if (policy.unknown === "run") {
+    options.log("info", `AtomFS does not know image ${shown}: it runs as the engine has it`);
+    return { root: "engine", why: "unknown-image", image: root.image, policy: "unknown=run" };
   }
+  const { importAtCreate } = await import("./import-at-create.ts");
+  const { milliseconds, findings } = await importAtCreate({
+    storeRoot: options.storeRoot,
+    graphRoot: root.graphRoot,
+    image: root.image,
+    limitMs: policy.importSeconds * 1000,
+    isKnown: () => readCurrent(options.storeRoot, root.image) !== undefined,
+  });
+  options.log("info", `AtomFS imported image ${shown} in ${(milliseconds / 1000).toFixed(2)} s`);
+  for (const finding of findings) options.log("warning", `image ${shown}: ${finding}`);
+  const imported = readCurrent(options.storeRoot, root.image);
+  if (imported === undefined)
+    throw new AtomfsError("failed", `Image ${shown} was imported, but the store does not name it`);
+  return placeKnown(options, policy, root, imported, {
+    image: root.image,
+    importMs: milliseconds,
+    ...(findings.length === 0 ? {} : { findings }),
+  });
+}
+
+function placeKnown(
+  options: AtCreateOptions,
+  policy: AtCreatePolicy,
+  root: EngineRoot,
+  wanted: Current,
+  found: Found,
+): AtCreateOutcome {
+  const shown = root.image.slice(0, 12);
   const present = moleculeOfMount(root.mount);
   const molecule = wanted.fixes > 0 ? wanted.molecule : undefined;
-  if (present === molecule) return annotationsOf(molecule);
-  if (molecule !== undefined && policy.outdated === "refuse") {
-    throw new Refusal(`The root of image ${root.image.slice(0, 12)} lacks ${wanted.fixes} fix(es)`, []);
+  if (molecule === undefined) {
+    if (present !== undefined) {
+      replaceRoot(options.storeRoot, root, undefined);
+      options.log("info", `image ${shown} has no fix any more: the container is back on the engine's root`);
+    }
+    return { root: "engine", why: "no-fix", ...found };
   }
-  if (molecule !== undefined && policy.outdated === "warn") {
-    options.warn(`the container runs without ${wanted.fixes} fix(es) of image ${root.image.slice(0, 12)}`);
-    return { "io.atomfs.root": "engine", "io.atomfs.outdated": molecule };
+  if (present !== molecule && policy.outdated === "refuse") {
+    throw new Refusal(`The root of image ${shown} lacks ${wanted.fixes} fix(es)`, []);
   }
-  replaceRoot(options.storeRoot, root, molecule);
-  return annotationsOf(molecule);
-}
-
-function annotationsOf(molecule: VerityDigest | undefined): RootAnnotations {
-  return molecule === undefined ? {} : { "io.atomfs.root": "molecule", "io.atomfs.molecule": molecule };
+  if (present !== molecule && policy.outdated === "warn") {
+    options.log("warning", `the container runs without ${wanted.fixes} fix(es) of image ${shown}`);
+    const older = present === undefined ? undefined : { root: "molecule" as const, molecule: present };
+    return { root: "engine", ...older, why: "policy", outdated: molecule, policy: "outdated=warn", ...found };
+  }
+  if (present !== molecule) replaceRoot(options.storeRoot, root, molecule);
+  options.log(
+    "info",
+    `the root is molecule ${molecule.slice(0, 12)} of image ${shown}, with ${wanted.fixes} fix(es)`,
+  );
+  return { root: "molecule", why: "fix", molecule, policy: "outdated=replace", ...found };
 }
 
 /** `current/IMAGE`: "MOLECULE GENERATION FIXES" (docs/formats/store.md). */
-function readCurrent(
-  directory: string,
-  image: Sha256,
-): { molecule: VerityDigest; fixes: number } | undefined {
+function readCurrent(storeRoot: string, image: Sha256): Current | undefined {
   try {
-    return parseCurrent(readFileSync(join(directory, image), "utf8"));
+    return parseCurrent(readFileSync(storeLayout(storeRoot).currentOf(image), "utf8"));
   } catch (error) {
     if (hasCode(error, "ENOENT", "ENOTDIR")) return undefined;
     throw error;
@@ -110,16 +162,15 @@ function replaceRoot(storeRoot: string, root: EngineRoot, molecule: VerityDigest
   const { upperdir, workdir, mount } = root;
   const upper = { upperdir, workdir, options: [...mount.options, ...mount.superOptions] };
   const layout = storeLayout(storeRoot);
+  const ofEngine = engineSpec(root);
   const spec =
-    molecule === undefined
-      ? engineSpec(root)
-      : prepareMolecule(layout, molecule, { upper, target: mount.target });
+    molecule === undefined ? ofEngine : prepareMolecule(layout, molecule, { upper, target: mount.target });
   const runDirectory = runDirectoryOf(storeRoot);
   unmountAt(mount.target, { detach: false });
   try {
     applyMount(spec, { runDirectory }).release();
   } catch (error) {
-    applyMount(engineSpec(root), { runDirectory }).release();
+    applyMount(ofEngine, { runDirectory }).release();
     throw error;
   }
 }
@@ -128,7 +179,8 @@ const OF_LAYERS = /^(lowerdir|upperdir|workdir|datadir)\+?(=|$)/;
 const OF_THE_MOUNT = new Set(["rw", "relatime"]);
 
 /** The engine's own overlay, as it was mounted. */
-function engineSpec({ mount, upperdir, workdir, lowers }: EngineRoot): MountSpec {
+function engineSpec(root: EngineRoot): MountSpec {
+  const { mount, upperdir, workdir } = root;
   const options = mount.superOptions.filter((option) => !OF_LAYERS.test(option) && !OF_THE_MOUNT.has(option));
   return {
     row: "tree",
@@ -138,7 +190,7 @@ function engineSpec({ mount, upperdir, workdir, lowers }: EngineRoot): MountSpec
       {
         kind: "overlay",
         source: "overlay",
-        lower: lowers.map((path) => ({ path })),
+        lower: readLowers(root).map((path) => ({ path })),
         dataOnly: [],
         singleColon: false,
         metacopy: false,

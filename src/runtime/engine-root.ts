@@ -1,6 +1,7 @@
 import { basename, dirname, join } from "node:path";
 import { parseSha256, type Sha256 } from "../core/digest.ts";
-import { parseContainerEntries } from "../formats/containers-storage/records.ts";
+import { type ContainerEntry, parseContainerEntries } from "../formats/containers-storage/records.ts";
+import { readFileBounded } from "../sys/files.ts";
 import { findMount, type Mount, readMountsIn, superOption } from "../sys/mountinfo.ts";
 import { readIfThere } from "./read-if-there.ts";
 
@@ -11,9 +12,11 @@ export type EngineRoot = {
   readonly mount: Mount;
   readonly upperdir: string;
   readonly workdir: string;
-  /** The engine's lower directories, top first: for putting its own mount back. */
-  readonly lowers: readonly string[];
   readonly image: Sha256;
+  /** Of the engine's storage, as "/var/lib/containers/storage". */
+  readonly graphRoot: string;
+  /** The container's layer in it. */
+  readonly layer: string;
 };
 
 /**
@@ -23,27 +26,21 @@ export type EngineRoot = {
  * the engine's root, else its commit would store the fixed package database over the vulnerable files.
  */
 export function findEngineRoot(rootfs: string, bundle: string): EngineRoot | undefined {
+  const id = /\/overlay-containers\/([0-9a-f]{64})\/userdata$/.exec(bundle)?.[1];
+  if (id === undefined) return undefined;
   const mount = findMount(readMountsIn(rootfs), rootfs);
   if (mount?.type !== "overlay") return undefined;
   const upperdir = superOption(mount, "upperdir");
   const workdir = superOption(mount, "workdir");
   if (upperdir === undefined || workdir === undefined || basename(upperdir) !== "diff") return undefined;
   const layer = basename(dirname(upperdir));
-  const overlay = dirname(dirname(upperdir));
-  const graphRoot = dirname(overlay);
+  const graphRoot = dirname(dirname(dirname(upperdir)));
   const container = containerOf(graphRoot, layer);
-  if (container?.image === undefined) return undefined;
-  if (!bundle.endsWith(`/overlay-containers/${container.id}/userdata`)) return undefined;
-  const lowers = readLowers(overlay, layer);
-  return lowers === undefined
-    ? undefined
-    : { mount, upperdir, workdir, lowers, image: parseSha256(container.image) };
+  if (container?.image === undefined || container.id !== id) return undefined;
+  return { mount, upperdir, workdir, image: parseSha256(container.image), graphRoot, layer };
 }
 
-function containerOf(
-  graphRoot: string,
-  layer: string,
-): ReturnType<typeof parseContainerEntries>[number] | undefined {
+function containerOf(graphRoot: string, layer: string): ContainerEntry | undefined {
   for (const name of ["containers.json", "volatile-containers.json"]) {
     const text = readIfThere(join(graphRoot, "overlay-containers", name), MAX_INDEX);
     const found =
@@ -53,11 +50,16 @@ function containerOf(
   return undefined;
 }
 
-/** `LAYER/lower`: "l/LINK:l/LINK...", top first. With many layers the mount's own option is relative, so this is read. */
-function readLowers(overlay: string, layer: string): string[] | undefined {
-  const text = readIfThere(join(overlay, layer, "lower"), MAX_INDEX);
-  return text
-    ?.trim()
+/**
+ * The engine's lower directories, top first, for putting its own mount back: `LAYER/lower` is "l/LINK:l/LINK...". With
+ * many layers the mount's own option is relative, so this is read.
+ * @throws if the engine has lost it
+ */
+export function readLowers({ graphRoot, layer }: Pick<EngineRoot, "graphRoot" | "layer">): string[] {
+  const overlay = join(graphRoot, "overlay");
+  return readFileBounded(join(overlay, layer, "lower"), MAX_INDEX)
+    .toString("utf8")
+    .trim()
     .split(":")
     .map((link) => (link.startsWith("/") ? link : join(overlay, link)));
 }

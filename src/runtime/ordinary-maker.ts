@@ -10,7 +10,7 @@ import { checkNamespace, isHostMountNamespace, isOwnNamespace } from "../sys/nam
 import { openInRoot } from "../sys/openat2.ts";
 import { compileSeccompCached } from "../sys/seccomp-cache.ts";
 import type { WindowSize } from "../sys/terminal.ts";
-import type { RootAnnotations } from "./at-create.ts";
+import type { RootAnnotations } from "./at-create-outcome.ts";
 import { withJoinedIdMaps } from "./joined-id-maps.ts";
 import { lxcLauncher } from "./launcher.ts";
 import { unsupported } from "./mount-options.ts";
@@ -42,13 +42,8 @@ async function placeRoot(
   // A machine that has no store and no policy does not even load what there is to do with them.
   if (!existsSync(storeRoot) && !existsSync(policyFile)) return {};
   const { placeMolecule } = await import("./at-create.ts");
-  return placeMolecule({
-    rootfs: realRoot(config, bundle),
-    bundle,
-    storeRoot,
-    policyFile,
-    warn: session.warn,
-  });
+  const rootfs = realRoot(config, bundle);
+  return placeMolecule({ rootfs, bundle, storeRoot, policyFile, log: session.log });
 }
 
 const prepare: Preparation = (session, { options, bundle, directory, config, openConsole }) => {

@@ -1,5 +1,5 @@
 import { writeAll } from "../sys/files.ts";
-import { writeLog } from "./failure-log.ts";
+import { type LogLevel, writeLog } from "./failure-log.ts";
 import type { GlobalOptions } from "./invocation.ts";
 
 const STDOUT = 1;
@@ -7,6 +7,8 @@ const STDOUT = 1;
 /** What every verb gets. */
 export type Session = {
   readonly global: GlobalOptions;
+  /** To the log. */
+  readonly log: (level: LogLevel, message: string) => void;
   /** To the log only: what is on stderr after success would be in the container's own log. */
   readonly warn: (message: string) => void;
   /** The answer of a verb, a line or several. */
@@ -16,6 +18,7 @@ export type Session = {
 export function openSession(global: GlobalOptions): Session {
   return {
     global,
+    log: (level, message) => writeLog(global, level, message),
     warn: (message) => writeLog(global, "warning", message),
     // Not process.stdout: its streams take longer to load than a whole `state` to answer.
     print: (text) => writeAll(STDOUT, Buffer.from(`${text}\n`)),

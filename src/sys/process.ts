@@ -5,7 +5,12 @@ export type RunOptions = {
   /** Replaces the whole environment; default is this process's own. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
+  /** Ends the program by SIGTERM. */
   readonly signal?: AbortSignal;
+  /** After the signal, milliseconds until SIGKILL; default: never. */
+  readonly killAfterMs?: number;
+  /** The name that the program is called by, if it is another than its file's. */
+  readonly argv0?: string;
   /** Exit codes that are an answer, not a failure. Default: 0 only. */
   readonly okCodes?: readonly number[];
 };
@@ -37,7 +42,9 @@ export async function run(
     ...(options.env === undefined ? {} : { env: options.env }),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...(options.argv0 === undefined ? {} : { argv0: options.argv0 }),
   });
+  using _kill = killLater(child, options);
   const [stdout, stderr, code] = await Promise.all([
     new Response(child.stdout).arrayBuffer(),
     new Response(child.stderr).text(),
@@ -53,4 +60,19 @@ export async function run(
     );
   }
   return { code, stdout: Buffer.from(stdout), stderr };
+}
+
+function killLater(child: Pick<Bun.Subprocess, "kill">, options: RunOptions): Disposable {
+  const { signal, killAfterMs } = options;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const onAbort = (): void => {
+    timer = setTimeout(() => child.kill("SIGKILL"), killAfterMs);
+  };
+  if (killAfterMs !== undefined) signal?.addEventListener("abort", onAbort, { once: true });
+  return {
+    [Symbol.dispose]: (): void => {
+      signal?.removeEventListener("abort", onAbort);
+      clearTimeout(timer);
+    },
+  };
 }

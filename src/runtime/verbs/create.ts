@@ -7,7 +7,7 @@ import { hasCode } from "../../sys/ffi.ts";
 import { readFileBounded } from "../../sys/files.ts";
 import { openProcess } from "../../sys/pid.ts";
 import { connectUnix, sendMessage } from "../../sys/socket.ts";
-import type { RootAnnotations } from "../at-create.ts";
+import { isOfRoot, type RootAnnotations } from "../at-create-outcome.ts";
 import { listProcesses, removeCgroups } from "../cgroups.ts";
 import type { ForegroundConsole } from "../foreground-console.ts";
 import { runHostHooks } from "../host-hooks.ts";
@@ -131,7 +131,7 @@ function newRecord(
     rootfs: prepared.rootfs,
     created: new Date().toISOString(),
     owner: process.getuid?.() === 0 ? "root" : String(process.getuid?.()),
-    annotations: { ...prepared.annotations, ...ofRoot },
+    annotations: { ...withoutOurs(prepared.annotations), ...ofRoot },
     cgroupPath: prepared.cgroups.path,
     hasProcess: prepared.hasProcess,
     hooks: { poststart: prepared.hooks.poststart, poststop: prepared.hooks.poststop },
@@ -140,6 +140,11 @@ function newRecord(
     init: undefined,
     started: false,
   };
+}
+
+/** What AtomFS says of a root is AtomFS's to say, not the one's who wrote config.json. */
+function withoutOurs(annotations: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(annotations).filter(([key]) => !isOfRoot(key)));
 }
 
 /** A group with processes in it is somebody else's; an empty one is a left-over, or made by the caller for us. */

@@ -1,0 +1,33 @@
+import { describe, expect, test } from "bun:test";
+import { DEFAULT_POLICY, parseAtCreatePolicy } from "./at-create-policy.ts";
+
+const parse = (text: string): ReturnType<typeof parseAtCreatePolicy> =>
+  parseAtCreatePolicy(Bun.TOML.parse(`[at-create]\n${text}\n`));
+
+describe("the policy at create", () => {
+  test("what is not said is the default", () => {
+    expect(parseAtCreatePolicy({})).toEqual(DEFAULT_POLICY);
+    expect(parse("")).toEqual(DEFAULT_POLICY);
+  });
+
+  test("each word", () => {
+    expect(parse('unknown = "import"\noutdated = "warn"\non-error = "refuse"\nimport-seconds = 5')).toEqual({
+      unknown: "import",
+      outdated: "warn",
+      onError: "refuse",
+      importSeconds: 5,
+    });
+  });
+
+  test.each([
+    ['unknown = "imprt"', /at-create.unknown is "imprt", want "run" or "import" or "refuse"/],
+    ['unknwon = "run"', /unknown key at-create.unknwon/],
+    ["unknown = true", /at-create.unknown is true/],
+    ["import-seconds = 0", /import-seconds is 0, want a whole number from 1 to 3600/],
+    ["import-seconds = 1.5", /import-seconds is 1.5/],
+    ['import-seconds = "60"', /import-seconds is "60"/],
+    ["import-seconds = 4000", /import-seconds is 4000/],
+  ])("%s is an error, not a default", (text, message) => {
+    expect(() => parse(text)).toThrow(message);
+  });
+});
