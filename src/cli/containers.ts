@@ -1,7 +1,11 @@
 import type { Command } from "commander";
+import type { Sha256 } from "../core/digest.ts";
 import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
 import type { EngineContainer } from "../engines/engine.ts";
+import { containerFindings } from "../fixing/container-findings.ts";
 import { inspectRoot, MoleculeTrees, type RootState } from "../fixing/container-root.ts";
+import { DEFAULT_STATE_DIRECTORY } from "../runtime/argv.ts";
+import { type AtCreateOutcome, readOutcome } from "../runtime/at-create-outcome.ts";
 import type { Store } from "../store/store.ts";
 import { type Context, openPodman, openStore } from "./context.ts";
 import { shortId, table } from "./output.ts";
@@ -9,7 +13,14 @@ import { shortId, table } from "./output.ts";
 type Row = EngineContainer & {
   readonly root: RootState["status"] | "stopped" | "not-ours";
   readonly molecule: string | undefined;
+  /** What of the root is not as it should be, one sentence each. */
+  readonly findings: readonly string[];
+  /** What crio-lxc did at create; undefined for a container of another runtime. */
+  readonly atCreate: AtCreateOutcome | undefined;
 };
+
+const NOTHING = { molecule: undefined, findings: [] } as const;
+const FINDINGS_SHOWN = 5;
 
 export function registerContainers(program: Command, context: () => Context): void {
   program
@@ -31,21 +42,27 @@ function rowsOf(store: Store, containers: readonly EngineContainer[]): Row[] {
   const trees = new MoleculeTrees(store);
   return containers.map((container) => {
     const { imageId, pid } = container;
+    const atCreate = readOutcome(DEFAULT_STATE_DIRECTORY, container.id);
     if (imageId === undefined || !store.state.images.has(imageId))
-      return { ...container, root: "not-ours", molecule: undefined };
-    if (pid === undefined) return { ...container, root: "stopped", molecule: undefined };
-    const { status, molecule } = stateOf(store, trees, container, pid);
-    return { ...container, root: status, molecule };
+      return { ...container, ...NOTHING, root: "not-ours", atCreate };
+    if (pid === undefined) return { ...container, ...NOTHING, root: "stopped", atCreate };
+    return { ...container, ...look(store, trees, imageId, pid), atCreate };
   });
 }
 
 /** A container that ends meanwhile has no root to look at. */
-function stateOf(store: Store, trees: MoleculeTrees, container: EngineContainer, pid: number): RootState {
+function look(
+  store: Store,
+  trees: MoleculeTrees,
+  image: Sha256,
+  pid: number,
+): Pick<Row, "root" | "molecule" | "findings"> {
   try {
-    return inspectRoot(store, trees, container.imageId as NonNullable<typeof container.imageId>, pid);
+    const state = inspectRoot(store, trees, image, pid);
+    const findings = containerFindings(store, trees, state, pid);
+    return { root: state.status, molecule: state.molecule, findings };
   } catch (error) {
-    if (error instanceof AtomfsError && error.kind === "not-found")
-      return { status: "unknown", molecule: undefined, shadowed: [] };
+    if (error instanceof AtomfsError && error.kind === "not-found") return { ...NOTHING, root: "unknown" };
     throw error;
   }
 }
@@ -61,18 +78,39 @@ async function runContainers(context: Context, onlyOutdated: boolean): Promise<v
     (row) => !onlyOutdated || row.root === "outdated" || row.root === "unknown",
   );
   context.output.answer(rows, (all) =>
-    table(
-      ["CONTAINER", "ID", "IMAGE", "STATE", "ROOT", "MOLECULE"],
-      all.map((row) => [
-        row.name,
-        shortId(row.id),
-        row.imageName,
-        row.state,
-        row.root,
-        row.molecule === undefined ? "-" : shortId(row.molecule),
-      ]),
-    ),
+    [
+      table(
+        ["CONTAINER", "ID", "IMAGE", "STATE", "ROOT", "MOLECULE", "AT CREATE"],
+        all.map((row) => [
+          row.name,
+          shortId(row.id),
+          row.imageName,
+          row.state,
+          row.root,
+          row.molecule === undefined ? "-" : shortId(row.molecule),
+          row.atCreate === undefined ? "-" : atCreateText(row.atCreate),
+        ]),
+      ),
+      ...all.flatMap(findingLines),
+    ].join("\n"),
   );
+}
+
+/** "molecule 0123456789ab: fix" or "engine: unknown-image (unknown=run)". */
+function atCreateText({ root, molecule, why, policy, outdated, error }: AtCreateOutcome): string {
+  const on = molecule === undefined ? root : `${root} ${shortId(molecule)}`;
+  const decided = policy === undefined || why === "fix" ? "" : ` (${policy})`;
+  const lacks = outdated === undefined ? "" : `, lacks molecule ${shortId(outdated)}`;
+  return `${on}: ${why}${decided}${lacks}${error === undefined ? "" : `: ${error}`}`;
+}
+
+function findingLines({ name, findings, atCreate }: Row): string[] {
+  const all = [...new Set([...findings, ...(atCreate?.findings ?? [])])];
+  const more = all.length - FINDINGS_SHOWN;
+  return [
+    ...all.slice(0, FINDINGS_SHOWN).map((text) => `finding: ${name}: ${text}`),
+    ...(more > 0 ? [`finding: ${name}: ${more} more, see --json`] : []),
+  ];
 }
 
 async function runRestart(context: Context, names: readonly string[], outdated: boolean): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { removeImages } from "../engines/drop-images.ts";
+import { packageFindings } from "../fixing/package-findings.ts";
 import { currentGeneration, findImage, namesOf } from "../store/state.ts";
 import { type Context, openStore } from "./context.ts";
 import { shortId, table } from "./output.ts";
@@ -72,6 +73,7 @@ function runInspect(context: Context, reference: string): void {
   using store = openStore(context);
   const image = findImage(store.state, reference);
   const packages = store.catalog.packagesOfImage(image.config);
+  const findings = packageFindings(store, image);
   const answer = {
     ...image,
     names: namesOf(store.state, image.config),
@@ -83,6 +85,7 @@ function runInspect(context: Context, reference: string): void {
       source,
       atom,
     })),
+    findings,
   };
   context.output.answer(answer, () =>
     [
@@ -110,6 +113,7 @@ function runInspect(context: Context, reference: string): void {
           shortId(each.atom),
         ]),
       ),
+      ...findings.map(({ reason }) => `finding: ${reason}`),
     ].join("\n"),
   );
 }

@@ -168,6 +168,7 @@ function answerOf(store: Store, imported: Imported, names: readonly string[]) {
     generation: generation?.number,
     fixes: generation?.fixes ?? [],
     refused: imported.settled.refused,
+    findings: imported.findings,
     packageAtoms: imported.packageAtoms,
     layerAtoms: imported.layerAtoms,
     newAtoms: imported.newAtoms,
@@ -202,5 +203,6 @@ function importText(store: Store, imported: Imported, names: readonly string[]):
       `  fix ${fix} does not fit: ${results.find((each) => each.verdict === "block")?.reason ?? ""}`,
     );
   }
+  lines.push(...imported.findings.map(({ reason }) => `  finding: ${reason}`));
   return lines.join("\n");
 }

@@ -21,6 +21,7 @@ import { triggerProblems } from "./triggers.ts";
 export type CheckResult = {
   readonly check:
     | "hold"
+    | "database"
     | "conflict"
     | "shadowed"
     | "dependency"
@@ -73,6 +74,10 @@ function holdResults(database: DpkgDatabase, deb: Atom): CheckResult[] {
 /** Files that no program runs or links: if the image changed one of those, the fix still works. */
 const DOCUMENTATION = /^\/usr\/share\/(doc|man|info|locale|lintian|bug)\//;
 
+export function isDocumentation(path: string): boolean {
+  return DOCUMENTATION.test(path);
+}
+
 function installResults(key: string, outcome: InstallOutcome): CheckResult[] {
   const shown = displayText;
   return [
@@ -83,7 +88,7 @@ function installResults(key: string, outcome: InstallOutcome): CheckResult[] {
     })),
     ...outcome.shadowed.map((path) => ({
       check: "shadowed" as const,
-      verdict: DOCUMENTATION.test(path) ? ("warn" as const) : ("block" as const),
+      verdict: isDocumentation(path) ? ("warn" as const) : ("block" as const),
       reason: `a layer of the image changed ${shown(path)} of ${key}: the fix would not reach it`,
     })),
     ...outcome.keptConffiles.map((path) => ({

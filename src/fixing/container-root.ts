@@ -146,7 +146,7 @@ function keyOf(content: FileContent): string {
  * @throws AtomfsError "not-found" if the process has ended. A process that shares this one's mounts is taken for another
  * one that got its number.
  */
-function openRoot(pid: number): Fd {
+export function openRoot(pid: number): Fd {
   try {
     if (readlinkSync(`/proc/${pid}/ns/mnt`) !== readlinkSync("/proc/self/ns/mnt"))
       return new Fd(openSync(`/proc/${pid}/root`, O_PATH | constants.O_DIRECTORY));
@@ -176,7 +176,7 @@ function measure(root: Fd, path: TreePath, sizes: ReadonlySet<number>): string {
 }
 
 /** The kernel's number of the mount that a descriptor is on (proc_pid_fdinfo(5)). */
-function mountOf(fd: Fd): string | undefined {
+export function mountOf(fd: Fd): string | undefined {
   return /^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd.number}`, "latin1"))?.[1];
 }
 

@@ -17,6 +17,7 @@ import { currentGeneration, namesOf } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
 import { ElfIndex } from "./elf-index.ts";
 import { type Evaluation, Evaluator, type Settled } from "./evaluate.ts";
+import { type PackageFinding, packageFindings } from "./package-findings.ts";
 
 export type ImportOptions = {
   readonly names: readonly string[];
@@ -43,6 +44,8 @@ export type Imported = {
   readonly layerAtoms: number;
   readonly newAtoms: number;
   readonly settled: Settled;
+  /** Packages that are not what the image's package database says. */
+  readonly findings: readonly PackageFinding[];
 };
 
 /**
@@ -112,6 +115,7 @@ export async function importLayers(
     layerAtoms: atoms.length - packages.length,
     newAtoms: ids.filter((id) => !knownAtoms.has(id)).length,
     settled,
+    findings: packageFindings(store, image, { known: { tree, database } }),
   };
 }
 
@@ -130,7 +134,8 @@ function importKnown(store: Store, source: LayeredImage, options: ImportOptions)
   const { image, settled } = record(store, found, source, [], options);
   const packageAtoms = store.catalog.packagesOfImage(image.config).length;
   return {
-    ...{ image, isNew: false, settled, entries: tree.size, totalBytes: totalBytes(tree) },
+    ...{ image, isNew: false, settled, findings: packageFindings(store, image) },
+    ...{ entries: tree.size, totalBytes: totalBytes(tree) },
     ...{ newBytes: 0, adoptedBytes: 0, sharedBytes: totalBytes(tree) },
     ...{ packageAtoms, layerAtoms: image.atoms.length - packageAtoms, newAtoms: 0 },
   };

@@ -1,6 +1,4 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { Sha256, VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
 import { inScope, isNewer, optOut } from "../molecules/fix-matching.ts";
@@ -8,12 +6,13 @@ import type { PackageRow } from "../store/catalog.ts";
 import type { FixRule, ImageRecord, Scope } from "../store/records.ts";
 import { currentGeneration, namesOf } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
-import { writeAtomic } from "../sys/files.ts";
 import type { CheckResult } from "./checks.ts";
 import { readDebAtom } from "./deb-atom.ts";
 import { type Evaluation, Evaluator, isBlocked } from "./evaluate.ts";
+import { packageFindings } from "./package-findings.ts";
 import type { Candidate, Repositories } from "./repository.ts";
 import { makeRule } from "./rule.ts";
+import { writePlan } from "./stored-plan.ts";
 
 export type PlannedChange = {
   readonly package: string;
@@ -82,9 +81,10 @@ export async function planFix(request: FixRequest, context: PlanContext): Promis
   }
   const start = performance.now();
   context.onProgress?.("composing and checking");
-  const images = [...new Set(rows.map((row) => row.config))].map((config) =>
-    planImage(store, evaluator, imageOf(store, config), rules),
-  );
+  const images = [...Map.groupBy(rows, (row) => row.config)].map(([config, ofImage]) => {
+    const asked = new Set(ofImage.map((row) => row.name));
+    return planImage(store, evaluator, imageOf(store, config), rules, asked);
+  });
   evaluator.publish();
   timings.composeMs = performance.now() - start;
   const body = { sequence: store.state.sequence, command: request.command, rules, images };
@@ -240,6 +240,7 @@ function planImage(
   evaluator: Evaluator,
   image: ImageRecord,
   rules: readonly FixRule[],
+  asked: ReadonlySet<string>,
 ): PlannedImage {
   const names = namesOf(store.state, image.config);
   const current = currentGeneration(store.state, image.config);
@@ -261,7 +262,13 @@ function planImage(
   const changes = evaluation.changes
     .filter((each) => rules.some((rule) => rule.id === each.fix))
     .map(plannedChange);
-  if (changes.length === 0) return keep("not-affected", "it has this version or a newer one already");
+  if (changes.length === 0) {
+    const doubts = packageFindings(store, image, { only: packagesOf(rules, asked), rules });
+    const [first] = doubts;
+    if (first === undefined) return keep("not-affected", "it has this version or a newer one already");
+    const results = doubts.map(({ reason }) => ({ check: "database", verdict: "block", reason }) as const);
+    return { ...base, verdict: "blocked", molecule: from, results, reason: first.reason };
+  }
   const { molecule, fixes, results } = evaluation;
   if (molecule === from) return keep("not-affected", "it has this fix already");
   const hold = results.find((each) => each.check === "hold");
@@ -273,28 +280,10 @@ function planImage(
   return { ...base, verdict: "apply", changes, molecule, fixes, results, reason: "" };
 }
 
+function packagesOf(rules: readonly FixRule[], asked: ReadonlySet<string>): ReadonlySet<string> {
+  return new Set([...asked, ...rules.flatMap((rule) => rule.replacements.map((each) => each.package))]);
+}
+
 function plannedChange({ from, to }: Evaluation["changes"][number]): PlannedChange {
   return { package: to.name, architecture: to.architecture, from: from.version, to: to.version };
-}
-
-function planPath(store: Store, id: string): string {
-  return join(store.layout.plans, `${id}.json`);
-}
-
-function writePlan(store: Store, plan: FixPlan): void {
-  const bytes = Buffer.from(`${JSON.stringify(plan)}\n`);
-  writeAtomic(planPath(store, plan.id), bytes, { mode: 0o600, temporaryDirectory: store.layout.tmp });
-}
-
-/** @throws AtomfsError "not-found" */
-export function readPlan(store: Store, id: string): FixPlan {
-  if (!/^[0-9a-f]{12}$/.test(id)) throw new AtomfsError("usage", `"${id}" is not a plan's id`);
-  try {
-    return JSON.parse(readFileSync(planPath(store, id), "utf8")) as FixPlan;
-  } catch (cause) {
-    throw new AtomfsError("not-found", `There is no plan ${id}`, {
-      cause,
-      hints: ["`atomfs fix plan PACKAGE` makes one"],
-    });
-  }
 }

@@ -12,7 +12,9 @@ import type { FixRule, ImageRecord, Replacement } from "../store/records.ts";
 import { currentGeneration, namesOf } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
 import { hasCode } from "../sys/ffi.ts";
+import { containerFindings } from "./container-findings.ts";
 import { inspectRoot, MoleculeTrees, type RootState } from "./container-root.ts";
+import { packageFindings } from "./package-findings.ts";
 import { containerProcesses, livePath, mappedFiles } from "./process-files.ts";
 
 export type ImageVerification = {
@@ -61,7 +63,11 @@ export function verifyFix(
   const verified: ContainerVerification[] = [];
   for (const image of store.state.images.values()) {
     const current = currentGeneration(store.state, image.config);
-    if (current === undefined || !current.fixes.includes(rule.id)) continue;
+    if (current === undefined) continue;
+    if (!current.fixes.includes(rule.id)) {
+      images.push(...doubtedImage(store, image, current.molecule, rule));
+      continue;
+    }
     images.push(verifyImage(store, trees, image, current.molecule, rule));
     let files: FixedFiles | undefined;
     for (const container of containers.filter(isRunning)) {
@@ -77,6 +83,22 @@ export function verifyFix(
   const isFixed =
     images.length > 0 && [...images, ...verified].every(({ problems }) => problems.length === 0);
   return { fix: rule.id, title: rule.title, images, containers: verified, isFixed };
+}
+
+/** An image that says it needs no fix: it is believed only if nothing speaks against it. */
+function doubtedImage(
+  store: Store,
+  image: ImageRecord,
+  molecule: VerityDigest,
+  rule: FixRule,
+): ImageVerification[] {
+  const { distribution, architecture } = rule;
+  if (image.distribution.id !== distribution.id || image.architecture !== architecture) return [];
+  const only = new Set(rule.replacements.map((each) => each.package));
+  const problems = packageFindings(store, image, { only }).map(({ reason }) => reason);
+  if (problems.length === 0) return [];
+  const names = namesOf(store.state, image.config);
+  return [{ config: image.config, names, molecule, filesChecked: 0, problems }];
 }
 
 type RunningContainer = EngineContainer & { readonly pid: number };
@@ -233,6 +255,7 @@ function verifyContainer(
   try {
     const root = inspectRoot(store, trees, config, pid);
     problems.push(...rootProblems(root));
+    problems.push(...containerFindings(store, trees, root, pid));
     const files = filesOfFix();
     const processes = containerProcesses(pid, id);
     const provenMappings = checkMappings(processes, files, problems);
@@ -248,8 +271,6 @@ function rootProblems(root: RootState): string[] {
   const problems: string[] = [];
   if (root.status === "outdated") problems.push("its root is an older molecule: restart it");
   if (root.status === "unknown") problems.push("its root is not known to be the current molecule");
-  for (const path of root.shadowed)
-    problems.push(`it has its own ${displayText(path)} over the molecule's (writable layer or volume)`);
   return problems;
 }
 

@@ -1,3 +1,6 @@
+import { AtomfsError } from "../core/errors.ts";
+import { readRecord } from "./state.ts";
+
 /*
  * What AtomFS did about a container's root at create, as it stands in the container's state: annotations that
  * `crio-lxc state` prints and `atomfs containers` reads (docs/crio-lxc.md).
@@ -61,6 +64,20 @@ export function outcomeOf(annotations: Readonly<Record<string, string>>): AtCrea
     ...(Number.isSafeInteger(importMs) ? { importMs } : {}),
     ...(findings.length === 0 ? {} : { findings }),
   };
+}
+
+/**
+ * What was done about the root of a container of crio-lxc.
+ * @param directory of crio-lxc's state
+ * @returns undefined for one that crio-lxc doesn't have, or has no readable record of
+ */
+export function readOutcome(directory: string, id: string): AtCreateOutcome | undefined {
+  try {
+    return outcomeOf(readRecord(directory, id)?.annotations ?? {});
+  } catch (error) {
+    if (error instanceof AtomfsError) return undefined;
+    throw error;
+  }
 }
 
 function listOf(text: string | undefined): readonly string[] {

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { STATUS_PATH } from "../atoms/dpkg-database.ts";
 import { parseVerityDigest, type Sha256, type VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
 import { applyMount } from "../mounts/apply.ts";
@@ -6,8 +7,10 @@ import { prepareMolecule, runDirectoryOf } from "../mounts/molecule-mounts.ts";
 import { type MountSpec, moleculeOfMount } from "../mounts/spec.ts";
 import { parseCurrent } from "../store/current.ts";
 import { storeLayout } from "../store/layout.ts";
+import { O_PATH, openDirectoryPath } from "../sys/fd.ts";
 import { hasCode } from "../sys/ffi.ts";
 import { unmountAt } from "../sys/mount.ts";
+import { openInRoot } from "../sys/openat2.ts";
 import { type AtCreateOutcome, annotationsOf, type RootAnnotations } from "./at-create-outcome.ts";
 import { type AtCreatePolicy, DEFAULT_POLICY, parseAtCreatePolicy } from "./at-create-policy.ts";
 import { type EngineRoot, findEngineRoot, readLowers } from "./engine-root.ts";
@@ -110,7 +113,49 @@ async function place(options: AtCreateOptions, policy: AtCreatePolicy): Promise<
   });
 }
 
-function placeKnown(
+async function placeKnown(
+  options: AtCreateOptions,
+  policy: AtCreatePolicy,
+  root: EngineRoot,
+  wanted: Current,
+  found: Found,
+): Promise<AtCreateOutcome> {
+  const outcome = decide(options, policy, root, wanted, found);
+  const is = outcome.molecule ?? (outcome.why === "no-fix" ? wanted.molecule : undefined);
+  if (is === undefined || !hasOwnDatabase(root.upperdir)) return outcome;
+  const more = await ownDatabaseFindings(options, is as VerityDigest);
+  for (const finding of more) options.log("warning", finding);
+  const findings = [...(outcome.findings ?? []), ...more];
+  return findings.length === 0 ? outcome : { ...outcome, findings };
+}
+
+/** The root is as it should be by now: a check that cannot be made changes nothing of that. */
+async function ownDatabaseFindings(
+  { storeRoot, rootfs }: AtCreateOptions,
+  molecule: VerityDigest,
+): Promise<readonly string[]> {
+  const { databaseFindingsAt } = await import("./database-at-create.ts");
+  try {
+    return databaseFindingsAt(storeLayout(storeRoot), rootfs, molecule);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return [`the container wrote its package database, which could not be checked: ${why}`];
+  }
+}
+
+/** Did the container itself write the package database? Only then can it be of another time than the files. */
+function hasOwnDatabase(upperdir: string): boolean {
+  try {
+    using upper = openDirectoryPath(upperdir);
+    openInRoot(upper, STATUS_PATH, O_PATH)[Symbol.dispose]();
+    return true;
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ENOTDIR", "ELOOP")) return false;
+    throw error;
+  }
+}
+
+function decide(
   options: AtCreateOptions,
   policy: AtCreatePolicy,
   root: EngineRoot,

@@ -88,10 +88,24 @@ function ownProgram(): { readonly program: string; readonly before: readonly str
   };
 }
 
-/** @param answer of `atomfs import --json` */
-function findingsOf(answer: string): readonly string[] {
-  const { findings } = JSON.parse(answer) as { readonly findings: readonly { readonly reason: string }[] };
-  return findings.map(({ reason }) => reason);
+type Answer = {
+  readonly findings: readonly { readonly reason: string }[];
+  readonly refused: readonly {
+    readonly fix: string;
+    readonly results: readonly { readonly verdict: string; readonly reason: string }[];
+  }[];
+};
+
+/** @param text the answer of `atomfs import --json` */
+function findingsOf(text: string): readonly string[] {
+  const { findings, refused } = JSON.parse(text) as Answer;
+  return [
+    ...findings.map(({ reason }) => reason),
+    ...refused.map(({ fix, results }) => {
+      const why = results.find(({ verdict }) => verdict === "block")?.reason ?? "";
+      return `fix ${fix} does not fit: ${why}`;
+    }),
+  ];
 }
 
 /** @param stderr the error as `atomfs --json` writes it */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { removeStore, unmountBelow } from "../../scripts/demo/workplace.ts";
 import type { VerityDigest } from "../../src/core/digest.ts";
 import { applyFix } from "../../src/fixing/apply.ts";
-import { readPlan } from "../../src/fixing/plan.ts";
+import { readPlan } from "../../src/fixing/stored-plan.ts";
 import { mountPointOf, runDirectoryOf } from "../../src/mounts/molecule-mounts.ts";
 import { storeLayout } from "../../src/store/layout.ts";
 import { readMountinfo } from "../../src/sys/mountinfo.ts";
