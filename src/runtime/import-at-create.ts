@@ -65,7 +65,7 @@ async function importUntilDone(request: ImportRequest, signal: AbortSignal): Pro
       env: { ...process.env, ...FOR_LONG_WORK },
       signal,
       killAfterMs: GRACE_MS,
-      okCodes: Object.values(EXIT_CODES),
+      okCodes: [0, ...Object.values(EXIT_CODES)],
     });
     if (code === 0 || code === EXIT_CODES.blocked) return findingsOf(stdout.toString());
     if (code !== EXIT_CODES.stale) throw failureOf(request.image, stderr);
