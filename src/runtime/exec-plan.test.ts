@@ -39,6 +39,10 @@ describe("exec of a command line", () => {
     });
   });
 
+  test("without a command is refused", () => {
+    expect(() => commandProcess(config, options("ID"))).toThrow(/needs a command or --process/);
+  });
+
   test("with what its options say", () => {
     const line = "-t -e B=2 -e C=3 --cwd / -u 5:6 -g 10 -c CAP_CHOWN --no-new-privs ID ls";
     expect(commandProcess(config, options(line))).toMatchObject({

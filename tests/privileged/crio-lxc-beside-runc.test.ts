@@ -130,6 +130,7 @@ function shape(stdout: string, id: string, lab: ContainerLab): string {
       .replace(/\S*T\S*Z\b/g, "DATE")
       .replace(/\b[0-9]{3,9}\b/g, "PID")
       .replace(/ +/g, " ")
+      .replace(/ [0-9]{1,2} TIME/g, " LOAD TIME")
       .replace(/ +$/gm, "");
   }
   return JSON.stringify(typesOf(value));
