@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { AtomfsError } from "../core/errors.ts";
 import { duplicate, type Fd } from "../sys/fd.ts";
 import { hasCode } from "../sys/ffi.ts";
-import { sealedMemfd } from "../sys/memfd.ts";
+import { sealedCopy, sealedMemfd } from "../sys/memfd.ts";
 import { readStat } from "../sys/pid.ts";
 import { learnSenders, listenUnix, receiveMessage, sendMessage, socketPair } from "../sys/socket.ts";
 import { decodeReport, encodeCommand, MAX_PACKET, PLAYER_FDS, type Trouble } from "./control-protocol.ts";
@@ -23,7 +23,8 @@ export type LaunchRequest = {
   readonly lxcConfig: string;
   /** The launch program's bytes. */
   readonly program: Uint8Array;
-  readonly player: Uint8Array;
+  /** Path of its executable. */
+  readonly player: string;
   /** liblxc goes through the state directory as a user who is not root on the host. */
   readonly inUserNamespace: boolean;
   /** In the order of the program's indices. They stay the caller's. */
@@ -54,7 +55,7 @@ async function launch(program: string, request: LaunchRequest): Promise<Launched
   using parts = new DisposableStack();
   const [control, theirControl] = socketPair("seqpacket");
   parts.use(theirControl);
-  const player = parts.use(sealedMemfd(PLAYER_NAME, request.player));
+  const player = parts.use(sealedCopy(PLAYER_NAME, request.player));
   const programFile = parts.use(sealedMemfd("launch-program", request.program));
   const startSocket = join(request.directory, FILES.startSocket);
   const start = parts.use(listenUnix(startSocket, "seqpacket"));

@@ -78,7 +78,7 @@ const prepare: Preparation = (session, { options, bundle, directory, config, ope
     },
   );
   const consoleSocket = options.consoleSocket ?? own?.socket;
-  return prepareLaunch(plan, { directory, consoleSocket, player: readPlayer() });
+  return prepareLaunch(plan, { directory, consoleSocket, player: findPlayer() });
 };
 
 type NamedNamespace = { readonly type: NamespaceType; readonly path: string };
@@ -143,7 +143,7 @@ export function homeOf(process: ProcessConfig | undefined, rootfs: string): stri
 }
 
 /** Beside the executable, or where a package or a checkout has it. */
-export function readPlayer(): Uint8Array {
+export function findPlayer(): string {
   const places = [
     join(dirname(process.execPath), "player"),
     "/usr/libexec/atomfs/player",
@@ -156,5 +156,5 @@ export function readPlayer(): Uint8Array {
       `Cannot make a container: the player is not in ${places.join(", ")}`,
     );
   }
-  return readFileSync(found);
+  return found;
 }

@@ -1,7 +1,7 @@
 import { constants, openSync } from "node:fs";
 import { AtomfsError } from "../core/errors.ts";
 import { Fd } from "../sys/fd.ts";
-import { sealedMemfd } from "../sys/memfd.ts";
+import { sealedCopy, sealedMemfd } from "../sys/memfd.ts";
 import { waitChild } from "../sys/pid.ts";
 import { receiveMessage, sendMessage, socketPair } from "../sys/socket.ts";
 import { decodeReport, encodeCommand, MAX_PACKET, PLAYER_FDS, type Trouble } from "./control-protocol.ts";
@@ -9,7 +9,8 @@ import { nameProcess, PLAYER_NAME, type ProcessName } from "./state.ts";
 
 export type ExecRequest = {
   readonly program: Uint8Array;
-  readonly player: Uint8Array;
+  /** Path of its executable. */
+  readonly player: string;
   readonly descriptors: readonly Fd[];
   /** The player is there and in no namespace yet. */
   readonly onWaiting: (pid: number) => void;
@@ -26,7 +27,7 @@ export async function playInContainer(request: ExecRequest): Promise<ProcessName
   const [control, theirs] = socketPair("seqpacket");
   using _ = control;
   parts.use(theirs);
-  const player = parts.use(sealedMemfd(PLAYER_NAME, request.player));
+  const player = parts.use(sealedCopy(PLAYER_NAME, request.player));
   const program = parts.use(sealedMemfd("launch-program", request.program));
   // A program without await-start has no start socket.
   const nothing = parts.use(new Fd(openSync("/dev/null", constants.O_RDONLY)));

@@ -26,8 +26,8 @@ export type Places = {
   readonly directory: string;
   /** Of the caller, a path; of crio-lxc itself. */
   readonly consoleSocket: string | Fd | undefined;
-  /** The player's executable. */
-  readonly player: Uint8Array;
+  /** Path of the player's executable. */
+  readonly player: string;
 };
 
 /** Makes a plan ready to be carried out: encodes what is encoded, says how what must be opened is opened. */

@@ -23,8 +23,8 @@ export type PreparedLaunch = {
   readonly lxcConfig: string;
   /** The launch program, encoded. */
   readonly program: Uint8Array;
-  /** The player's executable. */
-  readonly player: Uint8Array;
+  /** Path of the player's executable. */
+  readonly player: string;
   /** In the order of the program's indices; to be called when the cgroups are ready. */
   readonly openDescriptors: (stack: DisposableStack) => readonly Fd[];
   /** As the plan's. */

@@ -4,6 +4,7 @@ import { AtomfsError, type ErrorKind } from "../core/errors.ts";
 /** Numbers from the kernel's own tables: arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h. */
 const NUMBERS = {
   ppoll: { x64: 271, arm64: 73 },
+  sendfile: { x64: 40, arm64: 71 },
   ioctl: { x64: 16, arm64: 29 },
   socket: { x64: 41, arm64: 198 },
   connect: { x64: 42, arm64: 203 },

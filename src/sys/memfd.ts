@@ -1,5 +1,6 @@
-import { type Fd, syscallFd } from "./fd.ts";
-import { cString, hasCode, syscall } from "./ffi.ts";
+import { constants, openSync } from "node:fs";
+import { Fd, syscallFd } from "./fd.ts";
+import { cString, hasCode, showPath, syscall } from "./ffi.ts";
 import { writeAll } from "./files.ts";
 
 /** include/uapi/linux/memfd.h, fcntl.h. */
@@ -8,6 +9,7 @@ const MFD_ALLOW_SEALING = 2;
 const MFD_EXEC = 0x10;
 const F_ADD_SEALS = 1033;
 const F_GET_SEALS = 1034;
+const COPY_CHUNK = 1 << 30;
 const SEAL_ALL = 0x1 | 0x2 | 0x4 | 0x8;
 
 /**
@@ -18,7 +20,7 @@ export function sealedMemfd(name: string, bytes: Uint8Array): Fd {
   using stack = new DisposableStack();
   const fd = stack.use(createMemfd(name));
   writeAll(fd.number, bytes);
-  syscall("fcntl", `seal the memory file ${name}`, fd.number, F_ADD_SEALS, SEAL_ALL);
+  seal(fd, name);
   stack.move();
   return fd;
 }
@@ -26,6 +28,22 @@ export function sealedMemfd(name: string, bytes: Uint8Array): Fd {
 /** Can neither the content nor the size nor the seals of this file change? */
 export function isSealed(fd: Fd): boolean {
   return (syscall("fcntl", "read the seals of a file", fd.number, F_GET_SEALS) & SEAL_ALL) === SEAL_ALL;
+}
+
+/** The same with the content of a file, which the kernel copies. @throws Node's error if it cannot be opened */
+export function sealedCopy(name: string, path: string): Fd {
+  using stack = new DisposableStack();
+  using source = new Fd(openSync(path, constants.O_RDONLY));
+  const fd = stack.use(createMemfd(name));
+  const doing = `copy ${showPath(path)} into the memory file ${name}`;
+  while (syscall("sendfile", doing, fd.number, source.number, null, COPY_CHUNK) > 0);
+  seal(fd, name);
+  stack.move();
+  return fd;
+}
+
+function seal(fd: Fd, name: string): void {
+  syscall("fcntl", `seal the memory file ${name}`, fd.number, F_ADD_SEALS, SEAL_ALL);
 }
 
 function createMemfd(name: string): Fd {

@@ -3,7 +3,6 @@
  * the plan. Run as a program: bun tests/support/runtime-lab.ts ARGUMENTS; RUNTIME_LAB_PLAYER names the player,
  * RUNTIME_LAB_LXC_START what is called as lxc-start.
  */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fromText } from "../../src/core/bytestring.ts";
 import { planCgroups } from "../../src/runtime/cgroup-plan.ts";
@@ -71,7 +70,7 @@ const prepare: Preparation = (_, { options, bundle, directory, config }) => {
       systemdCgroup: false,
     },
   };
-  const player = readFileSync(process.env["RUNTIME_LAB_PLAYER"] ?? "player");
+  const player = process.env["RUNTIME_LAB_PLAYER"] ?? "player";
   return prepareLaunch(plan, { directory, consoleSocket: options.consoleSocket, player });
 };
 

@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { AtomfsError, EXIT_CODES } from "../../core/errors.ts";
 import { SETTINGS_PATH } from "../../engines/setup/files.ts";
 import { parseAtCreatePolicy } from "../../runtime/at-create-policy.ts";
-import { LXC_START, readPlayer } from "../../runtime/ordinary-maker.ts";
+import { findPlayer, LXC_START } from "../../runtime/ordinary-maker.ts";
 import { cgroupFacts } from "../../runtime/read-host-facts.ts";
 import { storeLayout } from "../../store/layout.ts";
 import { Store } from "../../store/store.ts";
@@ -84,7 +84,7 @@ function checkLxc(): Promise<Check[]> {
 
 function playerProblem(): string | undefined {
   try {
-    readPlayer();
+    findPlayer();
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

@@ -12,7 +12,7 @@ import { commandProcess, planExec, withOptions } from "../exec-plan.ts";
 import { ForegroundConsole } from "../foreground-console.ts";
 import type { ExecOptions } from "../invocation.ts";
 import { currentStatus } from "../oci-state.ts";
-import { cachedSeccomp, homeOf, inheritedBy, LXC_START, readPlayer, withSize } from "../ordinary-maker.ts";
+import { cachedSeccomp, findPlayer, homeOf, inheritedBy, LXC_START, withSize } from "../ordinary-maker.ts";
 import { playInContainer } from "../player-exec.ts";
 import { openDescriptor } from "../preparation.ts";
 import { encodeProgram } from "../program-codec.ts";
@@ -110,7 +110,7 @@ async function play(
   );
   for (const warning of plan.warnings) session.warn(warning);
   using opened = new DisposableStack();
-  const player = readPlayer();
+  const player = findPlayer();
   const places = { directory, consoleSocket: options.consoleSocket ?? console?.socket, player };
   const [, ...others] = plan.descriptors;
   const descriptors = others.map((request, i) => opened.use(openDescriptor(request, i, places)));
