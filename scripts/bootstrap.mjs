@@ -1,4 +1,4 @@
-// The way from a fresh clone to a running command: npm run demo | test | test:vm | bench.
+// The way from a fresh clone to a running command: npm run demo | test | test:vm | test:validation | bench.
 // Runs on plain Node.js without any npm package, because it is what installs them.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -17,6 +17,7 @@ const ENTRY = {
   demo: "scripts/demo/main.ts",
   test: "tests/run.ts",
   "test:vm": "tests/vm/main.ts",
+  "test:validation": "tests/validation/main.ts",
   bench: "bench/main.ts",
 };
 

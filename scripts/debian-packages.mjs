@@ -2,10 +2,18 @@
 export const PACKAGES = [
   // The engine whose containers are fixed, and what it calls.
   ["podman", "demo test bench", "the engine whose containers get the fix"],
-  ["lxc", "demo test bench", "lxc-start, which the runtime crio-lxc starts containers with"],
-  ["gcc", "demo test test:vm bench", "makes crio-lxc and the player, its init; ELF files to check"],
-  ["libc6-dev", "demo test test:vm bench", "as gcc"],
-  ["runc", "demo test bench", "the runtime of the demo's other way, and what crio-lxc is compared with"],
+  ["lxc", "demo test test:validation bench", "lxc-start, which the runtime crio-lxc starts containers with"],
+  [
+    "gcc",
+    "demo test test:vm test:validation bench",
+    "makes crio-lxc and the player, its init; ELF files to check",
+  ],
+  ["libc6-dev", "demo test test:vm test:validation bench", "as gcc"],
+  [
+    "runc",
+    "demo test test:validation bench",
+    "the runtime of the demo's other way, and what crio-lxc is compared with",
+  ],
   ["conmon", "demo test bench", "Podman's monitor of a container"],
   ["catatonit", "demo test bench", "podman run --init"],
   ["netavark|containernetworking-plugins", "demo test bench", "the network of Podman's containers"],
@@ -20,7 +28,11 @@ export const PACKAGES = [
   ["xz-utils", "demo test test:vm bench", "xz members of .deb files"],
   ["zstd", "demo test bench", "zstd layers of images"],
   ["gpgv", "demo test test:vm bench", "checks the signature of an apt repository"],
-  ["debian-archive-keyring", "demo test test:vm bench", "Debian's keys, for gpgv and debootstrap"],
+  [
+    "debian-archive-keyring",
+    "demo test test:vm test:validation bench",
+    "Debian's keys, for gpgv and debootstrap",
+  ],
   // What only tests compare with or make their input with.
   ["busybox-static", "test test:vm", "the programs in the containers of crio-lxc's tests"],
   ["strace", "test", "kills crio-lxc at a given system call"],

@@ -13,7 +13,7 @@ import { AtomfsError } from "../../src/core/errors.ts";
 import { run } from "../../src/sys/process.ts";
 
 /** Outside of the checkout, kept between runs. */
-const CACHE = process.env["ATOMFS_DEV_CACHE"] ?? "/var/cache/atomfs-dev";
+export const DEV_CACHE: string = process.env["ATOMFS_DEV_CACHE"] ?? "/var/cache/atomfs-dev";
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 export type Command = readonly [string, ...string[]];
@@ -22,7 +22,7 @@ export type Command = readonly [string, ...string[]];
 export type ForeignPackages = {
   /** Of the folder in the cache. */
   readonly name: string;
-  readonly suite: "trixie" | "sid";
+  readonly suite: "bookworm-backports" | "trixie" | "sid";
   readonly packages: readonly string[];
 };
 
@@ -33,13 +33,22 @@ export type ForeignPackages = {
  * @throws AtomfsError if they cannot be had
  */
 export async function foreignPrograms(wanted: ForeignPackages): Promise<(program: string) => Command> {
-  const folder = join(CACHE, wanted.name);
-  const root = join(folder, "root");
-  if (!existsSync(root)) await download(wanted, folder, root);
+  const root = await unpackedPackages(wanted);
   const libraries = join(root, "usr/lib", `${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu`);
   const loader = readdirSync(libraries).find((file) => /^ld-linux.*\.so\.\d+$/.test(file));
   if (loader === undefined) throw new AtomfsError("unsupported", `No dynamic loader in ${libraries}`);
   return (program) => [join(libraries, loader), "--library-path", libraries, join(root, program)];
+}
+
+/**
+ * The same packages for programs that bring all they need: one directory that holds them beside each other.
+ * @throws AtomfsError if they cannot be had
+ */
+export async function unpackedPackages(wanted: ForeignPackages): Promise<string> {
+  const folder = join(DEV_CACHE, wanted.name);
+  const root = join(folder, "root");
+  if (!existsSync(root)) await download(wanted, folder, root);
+  return root;
 }
 
 async function download(wanted: ForeignPackages, folder: string, root: string): Promise<void> {

@@ -35,7 +35,7 @@ export const SUITES: readonly Suite[] = [
     kind: "tests",
     globs: [
       ...["src/**/*.test.ts", "scripts/**/*.test.ts", "bench/**/*.test.ts"],
-      ...["tests/support/**/*.test.ts", "tests/vm/**/*.test.ts"],
+      ...["tests/support/**/*.test.ts", "tests/vm/**/*.test.ts", "tests/validation/**/*.test.ts"],
     ],
     timeoutMs: MINUTE,
     serial: false,
