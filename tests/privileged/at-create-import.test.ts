@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { VULNERABLE_PACKAGE, VULNERABLE_VERSION } from "../../scripts/demo/images.ts";
 import { AtCreateLab } from "../support/at-create-lab.ts";
+import { patience } from "../support/slowness.ts";
 
 /*
  * Images that AtomFS does not know when a container of them is made, and images and containers whose package database says
@@ -25,7 +26,7 @@ beforeAll(async () => {
   web = await lab.pull("web");
   feed = await lab.pull("feed");
   plain = await lab.pull("plain");
-}, 600_000);
+}, patience(600_000));
 afterAll(() => lab[Symbol.asyncDispose](), 120_000);
 
 type Images = readonly { readonly names: readonly string[]; readonly generation: number }[];

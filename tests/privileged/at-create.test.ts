@@ -5,6 +5,7 @@ import { VULNERABLE_PACKAGE, VULNERABLE_VERSION } from "../../scripts/demo/image
 import { runDirectoryOf } from "../../src/mounts/molecule-mounts.ts";
 import { readMountinfo } from "../../src/sys/mountinfo.ts";
 import { AtCreateLab } from "../support/at-create-lab.ts";
+import { patience } from "../support/slowness.ts";
 
 /*
  * crio-lxc under the real Podman with its ordinary storage: an image is imported without a second copy, fixed, and each new
@@ -20,7 +21,7 @@ let fix = "";
 beforeAll(async () => {
   lab = await AtCreateLab.open({ subnet: "10.89.179.0/24", bridge: "atomfs-create0" });
   image = await lab.pull("web");
-}, 600_000);
+}, patience(600_000));
 afterAll(() => lab[Symbol.asyncDispose](), 120_000);
 
 describe("AtomFS at create, under Podman", () => {
@@ -267,14 +268,18 @@ describe("AtomFS at create, under Podman", () => {
     LIMIT_MS,
   );
 
-  test("nothing stays mounted or listed of containers that are gone", async () => {
-    const id = await lab.podman("inspect", "--format", "{{.Id}}", "web");
-    expect(existsSync(join("/run/crio-lxc", id))).toBe(true);
-    await lab.remove("web");
-    const mounts = readMountinfo().filter(
-      ({ target }) => target.startsWith(lab.place) && target.endsWith("/merged"),
-    );
-    expect(mounts).toEqual([]);
-    expect(existsSync(join("/run/crio-lxc", id))).toBe(false);
-  }, 60_000);
+  test(
+    "nothing stays mounted or listed of containers that are gone",
+    async () => {
+      const id = await lab.podman("inspect", "--format", "{{.Id}}", "web");
+      expect(existsSync(join("/run/crio-lxc", id))).toBe(true);
+      await lab.remove("web");
+      const mounts = readMountinfo().filter(
+        ({ target }) => target.startsWith(lab.place) && target.endsWith("/merged"),
+      );
+      expect(mounts).toEqual([]);
+      expect(existsSync(join("/run/crio-lxc", id))).toBe(false);
+    },
+    patience(60_000),
+  );
 });

@@ -7,6 +7,7 @@ import { readMountinfo } from "../../src/sys/mountinfo.ts";
 import { run } from "../../src/sys/process.ts";
 import { atomfs, startAtomfs } from "../support/atomfs-program.ts";
 import { makeWorld } from "../support/make-world.ts";
+import { patience } from "../support/slowness.ts";
 
 /*
  * Commands are ended at many instants of their run; whatever the instant, the store must be one that fsck calls clean,
@@ -166,37 +167,45 @@ for (const command of COMMANDS) {
       expected = await expectations(command);
     });
 
-    test("killed at many instants", async () => {
-      const seen = { before: 0, after: 0 };
-      for (const delay of instants(expected.milliseconds)) {
-        restore();
-        const program = startAtomfs(command.args(), env);
-        await Bun.sleep(delay);
-        program.kill("SIGKILL");
-        await program.ended;
-        seen[await checkStore(expected)] += 1;
-        await checkNextRun(command, expected);
-      }
-      expect(seen.before).toBeGreaterThan(0);
-    }, 600_000);
+    test(
+      "killed at many instants",
+      async () => {
+        const seen = { before: 0, after: 0 };
+        for (const delay of instants(expected.milliseconds)) {
+          restore();
+          const program = startAtomfs(command.args(), env);
+          await Bun.sleep(delay);
+          program.kill("SIGKILL");
+          await program.ended;
+          seen[await checkStore(expected)] += 1;
+          await checkNextRun(command, expected);
+        }
+        expect(seen.before).toBeGreaterThan(0);
+      },
+      patience(600_000),
+    );
 
-    test("interrupted at many instants", async () => {
-      for (const delay of instants(expected.milliseconds)) {
-        restore();
-        const program = startAtomfs(command.args(), env);
-        await Bun.sleep(delay);
-        program.kill("SIGINT");
-        const { code, signal, stderr } = await program.ended;
-        // Before the program's first line the signal ends the process itself; at the end there is nothing to stop.
-        if (signal === null) {
-          expect([0, 130]).toContain(code);
-          if (code === 130) expect(stderr).toContain("Stopped by SIGINT");
-          if (hasStore()) expect(readdirSync(join(root, "tmp"))).toEqual([]);
-        } else expect(signal).toBe("SIGINT");
-        const state = await checkStore(expected);
-        if (signal === null && code === 0) expect(state).toBe("after");
-        await checkNextRun(command, expected);
-      }
-    }, 600_000);
+    test(
+      "interrupted at many instants",
+      async () => {
+        for (const delay of instants(expected.milliseconds)) {
+          restore();
+          const program = startAtomfs(command.args(), env);
+          await Bun.sleep(delay);
+          program.kill("SIGINT");
+          const { code, signal, stderr } = await program.ended;
+          // Before the program's first line the signal ends the process itself; at the end there is nothing to stop.
+          if (signal === null) {
+            expect([0, 130]).toContain(code);
+            if (code === 130) expect(stderr).toContain("Stopped by SIGINT");
+            if (hasStore()) expect(readdirSync(join(root, "tmp"))).toEqual([]);
+          } else expect(signal).toBe("SIGINT");
+          const state = await checkStore(expected);
+          if (signal === null && code === 0) expect(state).toBe("after");
+          await checkNextRun(command, expected);
+        }
+      },
+      patience(600_000),
+    );
   });
 }

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { waitChild } from "../../src/sys/pid.ts";
 import { type Answer, ContainerLab } from "../support/container-lab.ts";
+import { patience } from "../support/slowness.ts";
 
 /** The same command lines under runc and under crio-lxc: exit codes, what is on stdout, and the words that engines look for. */
 
@@ -13,7 +14,7 @@ beforeAll(() => {
     name,
     name === "runc" ? new ContainerLab(Bun.which("runc") ?? "runc") : new ContainerLab(),
   ]);
-}, 120_000);
+}, patience(120_000));
 afterAll(() => {
   for (const [, lab] of labs) lab[Symbol.dispose]();
 });

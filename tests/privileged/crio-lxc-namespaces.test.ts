@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmodSync, existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Config, ContainerLab } from "../support/container-lab.ts";
+import { patience } from "../support/slowness.ts";
 
 /** Containers in namespaces that not every container has: of users, and a mount namespace that was there before. */
 
@@ -13,7 +14,7 @@ beforeAll(() => {
   lab = new ContainerLab();
   // Whoever is root in a container must come to the bundle.
   chmodSync(lab.scratch, 0o711);
-}, 120_000);
+}, patience(120_000));
 afterAll(() => lab[Symbol.dispose]());
 
 function inUserNamespace(config: Config): void {

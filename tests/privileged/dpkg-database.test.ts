@@ -9,6 +9,7 @@ import { parseFileList } from "../../src/formats/dpkg/lists.ts";
 import { mergeConffiles, replaceStanza } from "../../src/formats/dpkg/stanza.ts";
 import { type Conffile, encodeStatus, parseStatus } from "../../src/formats/dpkg/status.ts";
 import { run } from "../../src/sys/process.ts";
+import { patience } from "../support/slowness.ts";
 
 let scratch = "";
 beforeAll(() => {
@@ -103,7 +104,7 @@ test(
     }
     expect(compared).toBeGreaterThanOrEqual(ODD_CONTROLS.length + Math.floor(real.length * 0.95));
   },
-  { timeout: 300_000 },
+  { timeout: patience(300_000) },
 );
 
 test("an upgrade keeps section, priority and obsolete conffiles as dpkg does", async () => {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type DpkgCase, runDpkgCase } from "../support/dpkg-case.ts";
 import { useSmallRoot } from "../support/dpkg-case-suite.ts";
 import { CONF, v1, v2, write } from "../support/make-deb.ts";
+import { patience } from "../support/slowness.ts";
 
 const world = useSmallRoot();
 
@@ -69,25 +70,33 @@ const BLOCKED: Readonly<Record<string, DpkgCase & { readonly check: string }>> =
 
 describe("a fix is refused for", () => {
   for (const [name, each] of Object.entries(BLOCKED)) {
-    test(name, async () => {
-      const { results } = await runDpkgCase(world.lab, world.smallRoot, each);
-      const blocking = results.filter((result) => result.verdict === "block");
-      expect(blocking.map((result) => result.check) as string[]).toContain(each.check);
-    }, 60_000);
+    test(
+      name,
+      async () => {
+        const { results } = await runDpkgCase(world.lab, world.smallRoot, each);
+        const blocking = results.filter((result) => result.verdict === "block");
+        expect(blocking.map((result) => result.check) as string[]).toContain(each.check);
+      },
+      patience(60_000),
+    );
   }
 });
 
-test("what the image left out of a package is not brought back, and dpkg does otherwise only there", async () => {
-  const { differences, results } = await runDpkgCase(world.lab, world.smallRoot, {
-    installed: [v1({ "/usr/a": "a", "/usr/share/doc/p/x": "x", "/usr/share/doc/p/y": "y" })],
-    edit: (root) => rmSync(join(root, "usr/share/doc"), { recursive: true }),
-    fix: [v2({ "/usr/a": "a2", "/usr/share/doc/p/x": "x2", "/usr/share/doc/p/y": "y2" })],
-  });
-  expect(results.map((result) => result.check)).toEqual(["left-out"]);
-  expect(differences).toEqual([
-    "/usr/share/doc/p/x: missing: file",
-    "/usr/share/doc/p/y: missing: file",
-    "/usr/share/doc/p: missing: dir",
-    "/usr/share/doc: missing: dir",
-  ]);
-}, 60_000);
+test(
+  "what the image left out of a package is not brought back, and dpkg does otherwise only there",
+  async () => {
+    const { differences, results } = await runDpkgCase(world.lab, world.smallRoot, {
+      installed: [v1({ "/usr/a": "a", "/usr/share/doc/p/x": "x", "/usr/share/doc/p/y": "y" })],
+      edit: (root) => rmSync(join(root, "usr/share/doc"), { recursive: true }),
+      fix: [v2({ "/usr/a": "a2", "/usr/share/doc/p/x": "x2", "/usr/share/doc/p/y": "y2" })],
+    });
+    expect(results.map((result) => result.check)).toEqual(["left-out"]);
+    expect(differences).toEqual([
+      "/usr/share/doc/p/x: missing: file",
+      "/usr/share/doc/p/y: missing: file",
+      "/usr/share/doc/p: missing: dir",
+      "/usr/share/doc: missing: dir",
+    ]);
+  },
+  patience(60_000),
+);

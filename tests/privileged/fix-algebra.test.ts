@@ -10,6 +10,7 @@ import { installSpecs, makeSmallRoot } from "../support/dpkg-case.ts";
 import { copyDirectory } from "../support/dpkg-reference.ts";
 import { FixLab } from "../support/fix-lab.ts";
 import { type DebSpec, makeDeb } from "../support/make-deb.ts";
+import { patience } from "../support/slowness.ts";
 
 const NOW = new Date("2026-02-03T04:05:06Z");
 
@@ -45,7 +46,7 @@ beforeAll(async () => {
   lowFile = await makeDeb(debs, spec("pkg", "2"));
   highFile = await makeDeb(debs, spec("pkg", "3"));
   otherFile = await makeDeb(debs, other("2"));
-}, 300_000);
+}, patience(300_000));
 afterAll(() => shared[Symbol.dispose](), 60_000);
 
 type World = {

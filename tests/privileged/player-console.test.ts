@@ -4,11 +4,12 @@ import { join } from "node:path";
 import type { Action } from "../../src/runtime/operations.ts";
 import { DEV, mountOf, PATH, PROC, START, shell, t } from "../support/player-actions.ts";
 import { PlayerLab, programOf } from "../support/player-lab.ts";
+import { patience } from "../support/slowness.ts";
 
 let lab: PlayerLab;
 beforeAll(async () => {
   lab = await PlayerLab.open();
-}, 300_000);
+}, patience(300_000));
 afterAll(() => lab[Symbol.dispose]());
 
 describe("console, hooks, descriptors", () => {

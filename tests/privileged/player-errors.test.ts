@@ -3,11 +3,12 @@ import type { Action } from "../../src/runtime/operations.ts";
 import { encodeProgram } from "../../src/runtime/program-codec.ts";
 import { absentOk, execute, mountOf, node, PROC, START, shell, t } from "../support/player-actions.ts";
 import { PlayerLab, programOf } from "../support/player-lab.ts";
+import { patience } from "../support/slowness.ts";
 
 let lab: PlayerLab;
 beforeAll(async () => {
   lab = await PlayerLab.open();
-}, 300_000);
+}, patience(300_000));
 afterAll(() => lab[Symbol.dispose]());
 
 describe("errors", () => {

@@ -2,11 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { lstatSync, readFileSync, readlinkSync } from "node:fs";
 import { execute, mountOf, PROC, START, shell, t } from "../support/player-actions.ts";
 import { PlayerLab, programOf } from "../support/player-lab.ts";
+import { patience } from "../support/slowness.ts";
 
 let lab: PlayerLab;
 beforeAll(async () => {
   lab = await PlayerLab.open();
-}, 300_000);
+}, patience(300_000));
 afterAll(() => lab[Symbol.dispose]());
 
 describe("exec into a container", () => {

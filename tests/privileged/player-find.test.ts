@@ -2,11 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Action } from "../../src/runtime/operations.ts";
 import { START, shell, t } from "../support/player-actions.ts";
 import { PlayerLab, programOf } from "../support/player-lab.ts";
+import { patience } from "../support/slowness.ts";
 
 let lab: PlayerLab;
 beforeAll(async () => {
   lab = await PlayerLab.open();
-}, 300_000);
+}, patience(300_000));
 afterAll(() => lab[Symbol.dispose]());
 
 const DAC_OVERRIDE = 2n;

@@ -17,6 +17,7 @@ import { gzipSync } from "node:zlib";
 import { fromText } from "../../src/core/bytestring.ts";
 import { openRepositories, type Repositories } from "../../src/fixing/repository.ts";
 import { run } from "../../src/sys/process.ts";
+import { patience } from "../support/slowness.ts";
 import { type ArchiveOptions, DEB, DEB_PATH, Keys, packagesText, writeArchive } from "./apt-archive.ts";
 
 const NOW = new Date("2026-01-02T12:00:00Z");
@@ -329,5 +330,5 @@ test(
     const { stdout } = await run(["dpkg-deb", "--field", path, "Version"]);
     expect(stdout.toString().trim()).toBe(fixed.version);
   },
-  { timeout: 120_000 },
+  { timeout: patience(120_000) },
 );

@@ -8,6 +8,7 @@ import { parseStatus } from "../../src/formats/dpkg/status.ts";
 import { run } from "../../src/sys/process.ts";
 import { copyRootfs } from "../support/debian-rootfs.ts";
 import { loadDirectory } from "../support/load-directory.ts";
+import { patience } from "../support/slowness.ts";
 
 const INFO = "/var/lib/dpkg/info";
 const PHASES = {
@@ -26,7 +27,7 @@ beforeAll(async () => {
   work = mkdtempSync(`${tmpdir()}/atomfs-scripts-`);
   root = `${work}/root`;
   await copyRootfs(root);
-}, 600_000);
+}, patience(600_000));
 
 afterAll(() => rmSync(work, { recursive: true, force: true }), 120_000);
 
@@ -111,29 +112,33 @@ test("the comparison sees a new file, another time and another mode", async () =
   expect(changed.sort()).toEqual(expect.arrayContaining(["/etc/hostname", "/opt", "/srv", "/srv/found"]));
 });
 
-test("scripts that are called harmless change no file when they run", async () => {
-  const versions = new Map(
-    parseStatus(readFileSync(`${root}/var/lib/dpkg/status`)).map((record): [string, string] => [
-      record.package,
-      record.version,
-    ]),
-  );
-  let tree = loadDirectory(root).tree;
-  const harmless: string[] = [];
-  const wrong: Record<string, unknown> = {};
-  for (const file of scriptsOf()) {
-    const old = versions.get(packageOf(file));
-    if (old === undefined) throw new Error(`${file} belongs to no package`);
-    const next = `${old}+fix1`;
-    if (problemsOf(file, old, next, tree).length > 0) continue;
-    harmless.push(file);
-    const code = await runScript(file, old, next);
-    const after = loadDirectory(root).tree;
-    const changed = differences(tree, after);
-    if (code !== 0 || changed.length > 0) wrong[file] = { code, changed };
-    tree = after;
-  }
-  expect(wrong).toEqual({});
-  // Of the 78 scripts of a minimal Debian 12; fewer would mean that the evaluation has become useless.
-  expect(harmless.length).toBeGreaterThan(40);
-}, 600_000);
+test(
+  "scripts that are called harmless change no file when they run",
+  async () => {
+    const versions = new Map(
+      parseStatus(readFileSync(`${root}/var/lib/dpkg/status`)).map((record): [string, string] => [
+        record.package,
+        record.version,
+      ]),
+    );
+    let tree = loadDirectory(root).tree;
+    const harmless: string[] = [];
+    const wrong: Record<string, unknown> = {};
+    for (const file of scriptsOf()) {
+      const old = versions.get(packageOf(file));
+      if (old === undefined) throw new Error(`${file} belongs to no package`);
+      const next = `${old}+fix1`;
+      if (problemsOf(file, old, next, tree).length > 0) continue;
+      harmless.push(file);
+      const code = await runScript(file, old, next);
+      const after = loadDirectory(root).tree;
+      const changed = differences(tree, after);
+      if (code !== 0 || changed.length > 0) wrong[file] = { code, changed };
+      tree = after;
+    }
+    expect(wrong).toEqual({});
+    // Of the 78 scripts of a minimal Debian 12; fewer would mean that the evaluation has become useless.
+    expect(harmless.length).toBeGreaterThan(40);
+  },
+  patience(600_000),
+);

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type DpkgCase, makeSmallRoot, runDpkgCase } from "./dpkg-case.ts";
 import { FixLab } from "./fix-lab.ts";
+import { patience } from "./slowness.ts";
 
 /** A store and a small root directory for the tests of a file; to be used inside of tests only. */
 export function useSmallRoot(): { readonly lab: FixLab; readonly smallRoot: string } {
@@ -10,7 +11,7 @@ export function useSmallRoot(): { readonly lab: FixLab; readonly smallRoot: stri
     lab = new FixLab();
     smallRoot = lab.newDirectory("small-root");
     await makeSmallRoot(smallRoot);
-  }, 300_000);
+  }, patience(300_000));
   afterAll(() => lab?.[Symbol.dispose](), 60_000);
   return {
     get lab(): FixLab {
@@ -31,14 +32,18 @@ export function compareCases(
   describe(title, () => {
     const world = useSmallRoot();
     for (const [name, each] of Object.entries(cases)) {
-      test(name, async () => {
-        const { differences, results } = await runDpkgCase(world.lab, world.smallRoot, each);
-        expect(differences).toEqual([]);
-        const blocking = results.filter((result) => result.verdict === "block");
-        expect(blocking.map((result) => result.reason)).toEqual([]);
-        const checks = [...new Set(results.map((result) => result.check))].sort();
-        expect(checks as string[]).toEqual([...(each.warns ?? [])]);
-      }, 60_000);
+      test(
+        name,
+        async () => {
+          const { differences, results } = await runDpkgCase(world.lab, world.smallRoot, each);
+          expect(differences).toEqual([]);
+          const blocking = results.filter((result) => result.verdict === "block");
+          expect(blocking.map((result) => result.reason)).toEqual([]);
+          const checks = [...new Set(results.map((result) => result.check))].sort();
+          expect(checks as string[]).toEqual([...(each.warns ?? [])]);
+        },
+        patience(60_000),
+      );
     }
   });
 }
