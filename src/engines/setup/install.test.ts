@@ -15,7 +15,7 @@ import { DEFAULT_STATE_DIRECTORY } from "../../runtime/argv.ts";
 import { DEFAULT_POLICY, parseAtCreatePolicy } from "../../runtime/at-create-policy.ts";
 import { planSetup, SETTINGS_PATH, type SetupFile } from "./files.ts";
 import { installSetup, type SetupAction, uninstallSetup } from "./install.ts";
-import { decodeSetupRecord, RECORD_PATH } from "./record.ts";
+import { decodeSetupRecord, encodeSetupRecord, RECORD_PATH } from "./record.ts";
 
 const PODMAN = "/etc/containers/containers.conf.d/50-atomfs.conf";
 const CRIO = "/etc/crio/crio.conf.d/50-atomfs.conf";
@@ -244,6 +244,16 @@ describe("an install that was killed", () => {
 });
 
 describe("the record", () => {
+  test("is written as docs/formats/setup-record.md says", () => {
+    const record = {
+      files: new Map([["/usr/local/bin/crio-lxc", ["link:../lib/atomfs/atomfs"]]]),
+      directories: ["/etc/atomfs"],
+    };
+    const document = readFileSync(join(import.meta.dir, "../../../docs/formats/setup-record.md"), "utf8");
+    expect(`\`\`\`\n${encodeSetupRecord(record)}\`\`\``).toBe(/```\n\{[^`]*```/.exec(document)?.[0] ?? "");
+    expect(decodeSetupRecord(Buffer.from(encodeSetupRecord(record)))).toEqual(record);
+  });
+
   test.each(["", "{", "[]", '{"version":1,"files":[{"path":"etc/passwd","fingerprints":[]}]}'])(
     "%j is refused, and nothing is removed",
     (text) => {

@@ -8,6 +8,8 @@ import {
   stringArray,
 } from "../../formats/oci/json.ts";
 
+/* Implements docs/formats/setup-record.md. */
+
 /** What of a path is compared: a digest of a regular file's bytes, or where a symlink leads. */
 export type Fingerprint = string;
 
