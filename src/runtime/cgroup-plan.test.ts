@@ -40,7 +40,7 @@ function resources(value: object): ResourcesConfig {
 
 /** "memory.max=1" for each write, without device rules. */
 function writes(facts: CgroupFacts, value: object): string[] {
-  return planCgroups(resources(value), "/p", facts, "id", false)
+  return planCgroups(resources(value), "/p", facts, "id", undefined)
     .writes.filter(({ file }) => !file.includes("/devices."))
     .map((write) => `${write.file.slice(write.file.lastIndexOf("/p/") + 3)}=${write.value}`);
 }
@@ -157,15 +157,15 @@ test.each<[string, CgroupFacts, object]>([
   ["memory.swap", V2, { memory: { swap: 50 } }],
 ])("%s is refused", (message, facts, value) => {
   const without = message === "no cgroup controller" && facts === V1 ? { ...facts, hierarchies: [] } : facts;
-  expect(() => planCgroups(resources(value), "/p", without, "id", false)).toThrow(message);
+  expect(() => planCgroups(resources(value), "/p", without, "id", undefined)).toThrow(message);
 });
 
 test("limits of huge pages that no controller can set hold where there are none, else they are refused", () => {
   const hierarchies = V1.hierarchies.filter(({ controllers }) => !controllers.includes("hugetlb"));
   const limits = resources({ hugepageLimits: [{ pageSize: "2MB", limit: 0 }] });
   const facts = { ...V1, hierarchies };
-  expect(() => planCgroups(limits, "/p", facts, "id", false)).toThrow('no cgroup controller "hugetlb"');
-  const plan = planCgroups(limits, "/p", { ...facts, hugePages: false }, "id", false);
+  expect(() => planCgroups(limits, "/p", facts, "id", undefined)).toThrow('no cgroup controller "hugetlb"');
+  const plan = planCgroups(limits, "/p", { ...facts, hugePages: false }, "id", undefined);
   expect(plan.writes.filter(({ file }) => file.includes("hugetlb"))).toEqual([]);
   expect(plan.warnings).toEqual([expect.stringContaining("resources.hugepageLimits")]);
 });
@@ -184,17 +184,21 @@ test.each([
   ["a/b", "/crio-lxc/a/b"],
   [undefined, "/crio-lxc/id"],
 ])("cgroupsPath %p is %p", (given, want) => {
-  const plan = planCgroups(undefined, given, V2, "id", false);
+  const plan = planCgroups(undefined, given, V2, "id", undefined);
   expect(plan.path).toBe(want);
   expect(plan.directories).toEqual([`/sys/fs/cgroup${want}`]);
 });
 
 test.each(["/", "/a/../..", "..", "/a\nb", "/a "])("cgroupsPath %j is refused", (path) => {
-  expect(() => planCgroups(undefined, path, V2, "id", false)).toThrow("linux.cgroupsPath");
+  expect(() => planCgroups(undefined, path, V2, "id", undefined)).toThrow("linux.cgroupsPath");
 });
 
 test("the systemd driver is refused by name", () => {
-  expect(() => planCgroups(undefined, "system.slice:a:b", V2, "id", true)).toThrow("--systemd-cgroup");
+  const { path, systemd, directories } = planCgroups(undefined, "system.slice:a:b", V2, "id", new Map());
+  expect(path).toBe("/system.slice/a-b.scope/container");
+  expect(directories).toEqual(["/sys/fs/cgroup/system.slice/a-b.scope/container"]);
+  expect(systemd?.scope.unit).toBe("a-b.scope");
+  expect(() => planCgroups(undefined, "/a/b", V2, "id", new Map())).toThrow("--systemd-cgroup");
 });
 
 const DEFAULTS = [
@@ -246,13 +250,13 @@ test("a rule that takes a part out of a wildcard is refused: no kernel does it",
 
 test("device rules are files in v1 and LXC's lines in v2", () => {
   const value = resources({ devices: [{ allow: false, access: "rwm" }] });
-  const v1 = planCgroups(value, "/p", V1, "id", false);
+  const v1 = planCgroups(value, "/p", V1, "id", undefined);
   expect(v1.writes.slice(0, 2)).toEqual([
     { file: "/sys/fs/cgroup/devices/p/devices.deny", value: "a", onError: "fail" },
     { file: "/sys/fs/cgroup/devices/p/devices.allow", value: "c *:* m", onError: "fail" },
   ]);
   expect(v1.lxcConfig.join()).not.toContain("devices");
-  const v2 = planCgroups(value, "/p", V2, "id", false);
+  const v2 = planCgroups(value, "/p", V2, "id", undefined);
   expect(v2.writes).toEqual([]);
   const lines = v2.lxcConfig.filter(([key]) => key.includes("devices"));
   expect(lines.slice(0, 2)).toEqual([

@@ -5,6 +5,7 @@ import { planV1 } from "./cgroup-v1.ts";
 import { planV2, v2Controllers } from "./cgroup-v2.ts";
 import { deviceState, lxcDeviceLines, v1DeviceWrites } from "./device-rules.ts";
 import type { CgroupFacts } from "./host-facts.ts";
+import { planScope, type SystemdScope } from "./systemd-plan.ts";
 
 export type { CgroupWrite } from "./cgroup-target.ts";
 
@@ -21,10 +22,16 @@ export type CgroupPlan = {
   readonly writes: readonly CgroupWrite[];
   readonly lxcConfig: readonly (readonly [key: string, value: string])[];
   readonly warnings: readonly string[];
+  /** The scope around `path`, to be made first, and where cgroup v2 is mounted. */
+  readonly systemd: { readonly scope: SystemdScope; readonly unified: string | undefined } | undefined;
 };
 
+/** crun's name for the same. */
+const IN_SCOPE = "container";
+
 /**
- * @throws AtomfsError "unsupported" for the systemd driver and for limits that the layout cannot express, "bad-data" for values
+ * @param systemdAnnotations the container's, for the systemd driver; undefined: the cgroupfs driver
+ * @throws AtomfsError "unsupported" for limits that the layout cannot express, "bad-data" for values
  * that contradict each other
  */
 export function planCgroups(
@@ -32,14 +39,15 @@ export function planCgroups(
   cgroupsPath: string | undefined,
   facts: CgroupFacts,
   id: string,
-  systemdCgroup: boolean,
+  systemdAnnotations: ReadonlyMap<string, string> | undefined,
 ): CgroupPlan {
-  if (systemdCgroup) {
-    throw new AtomfsError("unsupported", "Cannot run this container: --systemd-cgroup: not implemented", {
-      hints: ['set the engine\'s cgroup manager to "cgroupfs"'],
-    });
-  }
-  const path = containerPath(cgroupsPath, id);
+  const isV2 = facts.layout === "v2";
+  const scope =
+    systemdAnnotations === undefined
+      ? undefined
+      : planScope(cgroupsPath, id, resources, systemdAnnotations, isV2);
+  // The scope is systemd's, what is in it is ours (systemd.resource-control(5), Delegate=).
+  const path = scope === undefined ? containerPath(cgroupsPath, id) : `${scope.path}/${IN_SCOPE}`;
   const warnings: string[] = [];
   const limits = withoutIdleLimits(resources, facts, warnings);
   const target: CgroupTarget = { facts, path, current: {}, update: false };
@@ -66,6 +74,7 @@ export function planCgroups(
       ...(facts.layout === "v2" ? lxcDeviceLines(devices) : []),
     ],
     warnings,
+    systemd: scope === undefined ? undefined : { scope, unified: facts.unified },
   };
 }
 

@@ -51,7 +51,7 @@ export function planLaunch(config: RuntimeConfig, host: HostFacts, options: Laun
     linux.cgroupsPath,
     host.cgroups,
     options.id,
-    options.systemdCgroup,
+    options.systemdCgroup ? config.annotations : undefined,
   );
   const draft: Draft = { operations: [], descriptors: [], warnings: [] };
   const lxcConfig = planLxcConfig(config, host, options, cgroups.lxcConfig);

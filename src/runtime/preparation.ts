@@ -19,6 +19,7 @@ import type { DescriptorRequest, LaunchPlan } from "./plan.ts";
 import type { PreparedCgroups, PreparedLaunch } from "./prepared-launch.ts";
 import { encodeProgram } from "./program-codec.ts";
 import { FILES } from "./state.ts";
+import { type StartedScope, startScope } from "./systemd-scope.ts";
 
 /** What a plan leaves to the launcher. */
 export type Places = {
@@ -75,7 +76,16 @@ function prepareCgroups(
   const settings = new Map(plan.lxcConfig);
   const pivot = settings.get("lxc.cgroup.dir.monitor.pivot");
   const ofMonitor = [...inEach(plan.monitorPath.slice(1)), ...(pivot === undefined ? [] : inEach(pivot))];
-  const setLimits = (): string[] => applyWrites(plan.writes);
+  const { systemd } = plan;
+  const systemdUnit = systemd?.scope.unit;
+  let started: StartedScope | undefined;
+  const beginScope = (): void => {
+    if (systemd !== undefined) started = startScope(systemd.scope, systemd.unified);
+  };
+  const setLimits = (): string[] => {
+    started?.release();
+    return applyWrites(plan.writes);
+  };
   const openParents = (): void => {
     for (const root of roots) enableControllers(root, plan.path, plan.controllers);
   };
@@ -84,9 +94,11 @@ function prepareCgroups(
       path: plan.path,
       directories: plan.directories,
       ofMonitor,
+      systemdUnit,
       // liblxc fills only what it makes above the container's own.
       overrides: inheritedCpuset(plan.directories).map(([file, value]) => [`lxc.cgroup.${file}`, value]),
       beforeLaunch() {
+        beginScope();
         // liblxc refuses a directory that exists; an empty one is a left-over or the caller's kindness.
         removeCgroups(plan.directories);
         openParents();
@@ -106,7 +118,11 @@ function prepareCgroups(
     directories: plan.directories,
     ofMonitor: [...ofMonitor, ...inEach(payload)],
     overrides: [["lxc.cgroup.dir.container", payload]],
-    beforeLaunch: () => makeCgroups(plan.directories),
+    systemdUnit,
+    beforeLaunch() {
+      beginScope();
+      makeCgroups(plan.directories);
+    },
     whileWaiting(init) {
       attachProcess(plan.directories, init);
       return setLimits();

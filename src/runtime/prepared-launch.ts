@@ -13,6 +13,8 @@ export type PreparedCgroups = {
   readonly directories: readonly string[];
   /** Directories that liblxc makes for itself; removed as soon as its monitor has ended. */
   readonly ofMonitor: readonly string[];
+  /** "crio-ID.scope", if systemd makes one around them. */
+  readonly systemdUnit: string | undefined;
   readonly beforeLaunch: () => void;
   /** Init is there and waits. @returns warnings */
   readonly whileWaiting: (init: number) => readonly string[];

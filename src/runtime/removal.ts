@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { AtomfsError } from "../core/errors.ts";
 import { hasCode } from "../sys/ffi.ts";
 import { unmountAt } from "../sys/mount.ts";
@@ -7,6 +7,7 @@ import { openPidfd, openProcess, signalProcess, waitEnded } from "../sys/pid.ts"
 import { listProcesses, removeCgroups, signalCgroups } from "./cgroups.ts";
 import { removeLxcTraces } from "./launcher.ts";
 import { type ContainerRecord, FILES, type Held } from "./state.ts";
+import { endScope } from "./systemd-scope.ts";
 
 const SIGKILL = 9;
 const KILL_TIMEOUT_MS = 10_000;
@@ -73,7 +74,17 @@ export function removeResources(held: Held, record: ContainerRecord | undefined)
   removeLxcTraces(held.directory);
   // A container whose init is recorded has taken them.
   if (record?.init === undefined) removeHostMounts(held.directory);
-  if (record !== undefined) removeCgroups(record.cgroups);
+  if (record === undefined) return;
+  removeCgroups(record.cgroups);
+  if (record.systemdUnit !== undefined) removeScope(record.systemdUnit, record);
+}
+
+/** systemd removes the scope in the hierarchies that it manages, liblxc has made it in the others. */
+function removeScope(unit: string, { cgroups, cgroupPath }: ContainerRecord): void {
+  endScope(unit);
+  removeCgroups(
+    cgroups.filter((directory) => directory.endsWith(cgroupPath)).map((directory) => dirname(directory)),
+  );
 }
 
 /** What a killed `create` may have left of a filesystem on its way into the container. */

@@ -39,6 +39,8 @@ export type ContainerRecord = {
   readonly owner: string;
   readonly annotations: Readonly<Record<string, string>>;
   readonly cgroupManager: "cgroupfs" | "systemd" | "disabled";
+  /** The scope that is around the control groups with the systemd driver. */
+  readonly systemdUnit?: string | undefined;
   /** Below the root of every hierarchy. */
   readonly cgroupPath: string;
   /** False: there is nothing to start. */

@@ -33,7 +33,7 @@ const prepare: Preparation = (_, { options, bundle, directory, config }) => {
       descriptors: [],
     },
   ];
-  const cgroups = planCgroups(linux.resources, linux.cgroupsPath, facts.cgroups, options.id, false);
+  const cgroups = planCgroups(linux.resources, linux.cgroupsPath, facts.cgroups, options.id, undefined);
   const plan: LaunchPlan = {
     lxcConfig: [
       ["lxc.uts.name", "lab"],

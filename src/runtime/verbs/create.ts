@@ -1,5 +1,5 @@
 import { rmSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { AtomfsError } from "../../core/errors.ts";
 import { parseRuntimeConfig } from "../../formats/oci/runtime-config/parse.ts";
 import type { RuntimeConfig } from "../../formats/oci/runtime-config/types.ts";
@@ -14,7 +14,7 @@ import { runHostHooks } from "../host-hooks.ts";
 import type { CreateOptions } from "../invocation.ts";
 import type { Launched, Launcher } from "../launcher.ts";
 import { ociState } from "../oci-state.ts";
-import type { Preparation, PreparedLaunch } from "../prepared-launch.ts";
+import type { Preparation, PreparedCgroups, PreparedLaunch } from "../prepared-launch.ts";
 import type { Session } from "../session.ts";
 import {
   type ContainerRecord,
@@ -93,7 +93,7 @@ async function make(
   const prepared = maker.prepare(session, { options, bundle, directory, config, openConsole });
   for (const warning of prepared.warnings) session.warn(warning);
   const record = newRecord(session, options.id, bundle, prepared, ofRoot);
-  refuseOccupied(prepared.cgroups.directories);
+  refuseOccupied(ownDirectories(prepared.cgroups));
   remember(record);
   replaceFile(join(held.directory, FILES.config), bytes, 0o600);
   prepared.cgroups.beforeLaunch();
@@ -137,6 +137,7 @@ function newRecord(
     hooks: { poststart: prepared.hooks.poststart, poststop: prepared.hooks.poststop },
     ociVersion: prepared.ociVersion,
     cgroupManager: session.global.cgroupManager,
+    systemdUnit: prepared.cgroups.systemdUnit,
     init: undefined,
     started: false,
   };
@@ -145,6 +146,11 @@ function newRecord(
 /** What AtomFS says of a root is AtomFS's to say, not the one's who wrote config.json. */
 function withoutOurs(annotations: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(annotations).filter(([key]) => !isOfRoot(key)));
+}
+
+/** With the systemd driver the whole scope is the container's. */
+function ownDirectories({ directories, systemdUnit }: PreparedCgroups): readonly string[] {
+  return systemdUnit === undefined ? directories : directories.map((directory) => dirname(directory));
 }
 
 /** A group with processes in it is somebody else's; an empty one is a left-over, or made by the caller for us. */

@@ -11,6 +11,9 @@ import { LXC_START } from "../ordinary-maker.ts";
 import { readHostFacts } from "../read-host-facts.ts";
 import type { Session } from "../session.ts";
 import { holdDirectory } from "../state.ts";
+import { setPropertiesCall } from "../systemd-calls.ts";
+import { limitProperties } from "../systemd-plan.ts";
+import { busctl } from "../systemd-scope.ts";
 import { existing } from "./state.ts";
 
 type UpdateOptions = {
@@ -32,7 +35,13 @@ export function updateContainer(session: Session, options: UpdateOptions): numbe
   }
   const current = readLimits(record.cgroups);
   const facts = readHostFacts(LXC_START).cgroups;
-  const plan = planUpdate(wantedResources(options), record.cgroupPath, facts, current);
+  const resources = wantedResources(options);
+  const plan = planUpdate(resources, record.cgroupPath, facts, current);
+  const properties = limitProperties(resources, facts.layout === "v2");
+  // systemd would set its own values again at its next reload.
+  if (record.systemdUnit !== undefined && properties.length > 0) {
+    busctl(setPropertiesCall(record.systemdUnit, properties));
+  }
   for (const warning of [...plan.warnings, ...applyWrites(plan.writes)]) session.warn(warning);
   return 0;
 }
