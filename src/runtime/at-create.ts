@@ -1,19 +1,16 @@
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { STATUS_PATH } from "../atoms/dpkg-database.ts";
-import { parseVerityDigest, type Sha256, type VerityDigest } from "../core/digest.ts";
+import type { Sha256, VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
-import { applyMount } from "../mounts/apply.ts";
-import { prepareMolecule, runDirectoryOf } from "../mounts/molecule-mounts.ts";
-import { type MountSpec, moleculeOfMount } from "../mounts/spec.ts";
+import { moleculeOfMount } from "../mounts/spec.ts";
 import { parseCurrent } from "../store/current.ts";
 import { storeLayout } from "../store/layout.ts";
 import { O_PATH, openDirectoryPath } from "../sys/fd.ts";
 import { hasCode } from "../sys/ffi.ts";
-import { unmountAt } from "../sys/mount.ts";
 import { openInRoot } from "../sys/openat2.ts";
 import { type AtCreateOutcome, annotationsOf, type RootAnnotations } from "./at-create-outcome.ts";
 import { type AtCreatePolicy, DEFAULT_POLICY, parseAtCreatePolicy } from "./at-create-policy.ts";
-import { type EngineRoot, findEngineRoot, readLowers } from "./engine-root.ts";
+import { type EngineRoot, findEngineRoot } from "./engine-root.ts";
 
 /*
  * The way "at create" of docs/crio-lxc.md: the engine mounts its own overlay as always; before init is made, the current
@@ -120,7 +117,7 @@ async function placeKnown(
   wanted: Current,
   found: Found,
 ): Promise<AtCreateOutcome> {
-  const outcome = decide(options, policy, root, wanted, found);
+  const outcome = await decide(options, policy, root, wanted, found);
   const is = outcome.molecule ?? (outcome.why === "no-fix" ? wanted.molecule : undefined);
   if (is === undefined || !hasOwnDatabase(root.upperdir)) return outcome;
   const more = await ownDatabaseFindings(options, is as VerityDigest);
@@ -155,19 +152,19 @@ function hasOwnDatabase(upperdir: string): boolean {
   }
 }
 
-function decide(
+async function decide(
   options: AtCreateOptions,
   policy: AtCreatePolicy,
   root: EngineRoot,
   wanted: Current,
   found: Found,
-): AtCreateOutcome {
+): Promise<AtCreateOutcome> {
   const shown = root.image.slice(0, 12);
   const present = moleculeOfMount(root.mount);
   const molecule = wanted.fixes > 0 ? wanted.molecule : undefined;
   if (molecule === undefined) {
     if (present !== undefined) {
-      replaceRoot(options.storeRoot, root, undefined);
+      await replace(options, root, undefined);
       options.log("info", `image ${shown} has no fix any more: the container is back on the engine's root`);
     }
     return { root: "engine", why: "no-fix", ...found };
@@ -180,12 +177,22 @@ function decide(
     const older = present === undefined ? undefined : { root: "molecule" as const, molecule: present };
     return { root: "engine", ...older, why: "policy", outdated: molecule, policy: "outdated=warn", ...found };
   }
-  if (present !== molecule) replaceRoot(options.storeRoot, root, molecule);
+  if (present !== molecule) await replace(options, root, molecule);
   options.log(
     "info",
     `the root is molecule ${molecule.slice(0, 12)} of image ${shown}, with ${wanted.fixes} fix(es)`,
   );
   return { root: "molecule", why: "fix", molecule, policy: "outdated=replace", ...found };
+}
+
+/** What mounts is loaded only where something is mounted: most starts change nothing. */
+async function replace(
+  { storeRoot }: AtCreateOptions,
+  root: EngineRoot,
+  molecule: VerityDigest | undefined,
+): Promise<void> {
+  const { replaceRoot } = await import("./replace-root.ts");
+  replaceRoot(storeRoot, root, molecule);
 }
 
 /** `current/IMAGE`: "MOLECULE GENERATION FIXES" (docs/formats/store.md). */
@@ -196,55 +203,4 @@ function readCurrent(storeRoot: string, image: Sha256): Current | undefined {
     if (hasCode(error, "ENOENT", "ENOTDIR")) return undefined;
     throw error;
   }
-}
-
-/**
- * Unmounts what is on the root and mounts the molecule, or the engine's own lowers, under the same upper. Everything
- * that can fail beforehand is done beforehand, since two overlays over one upper at a time are undefined; if the new
- * mount fails all the same, the engine's own is put back.
- */
-function replaceRoot(storeRoot: string, root: EngineRoot, molecule: VerityDigest | undefined): void {
-  const { upperdir, workdir, mount } = root;
-  const upper = { upperdir, workdir, options: [...mount.options, ...mount.superOptions] };
-  const layout = storeLayout(storeRoot);
-  const ofEngine = engineSpec(root);
-  const spec =
-    molecule === undefined ? ofEngine : prepareMolecule(layout, molecule, { upper, target: mount.target });
-  const runDirectory = runDirectoryOf(storeRoot);
-  unmountAt(mount.target, { detach: false });
-  try {
-    applyMount(spec, { runDirectory }).release();
-  } catch (error) {
-    applyMount(ofEngine, { runDirectory }).release();
-    throw error;
-  }
-}
-
-const OF_LAYERS = /^(lowerdir|upperdir|workdir|datadir)\+?(=|$)/;
-const OF_THE_MOUNT = new Set(["rw", "relatime"]);
-
-/** The engine's own overlay, as it was mounted. */
-function engineSpec(root: EngineRoot): MountSpec {
-  const { mount, upperdir, workdir } = root;
-  const options = mount.superOptions.filter((option) => !OF_LAYERS.test(option) && !OF_THE_MOUNT.has(option));
-  return {
-    row: "tree",
-    molecule: parseVerityDigest("0".repeat(64)),
-    layers: "path",
-    steps: [
-      {
-        kind: "overlay",
-        source: "overlay",
-        lower: readLowers(root).map((path) => ({ path })),
-        dataOnly: [],
-        singleColon: false,
-        metacopy: false,
-        verity: false,
-        upper: { upperdir, workdir },
-        options,
-        attributes: mount.options.includes("nodev") ? ["nodev"] : [],
-      },
-      { kind: "move", target: mount.target },
-    ],
-  };
 }

@@ -1,0 +1,58 @@
+import { parseVerityDigest, type VerityDigest } from "../core/digest.ts";
+import { applyMount } from "../mounts/apply.ts";
+import { prepareMolecule, runDirectoryOf } from "../mounts/molecule-mounts.ts";
+import type { MountSpec } from "../mounts/spec.ts";
+import { storeLayout } from "../store/layout.ts";
+import { unmountAt } from "../sys/mount.ts";
+import { type EngineRoot, readLowers } from "./engine-root.ts";
+
+/**
+ * Unmounts what is on the root and mounts the molecule, or the engine's own lowers, under the same upper. Everything
+ * that can fail beforehand is done beforehand, since two overlays over one upper at a time are undefined; if the new
+ * mount fails all the same, the engine's own is put back.
+ */
+export function replaceRoot(storeRoot: string, root: EngineRoot, molecule: VerityDigest | undefined): void {
+  const { upperdir, workdir, mount } = root;
+  const upper = { upperdir, workdir, options: [...mount.options, ...mount.superOptions] };
+  const layout = storeLayout(storeRoot);
+  const ofEngine = engineSpec(root);
+  const spec =
+    molecule === undefined ? ofEngine : prepareMolecule(layout, molecule, { upper, target: mount.target });
+  const runDirectory = runDirectoryOf(storeRoot);
+  unmountAt(mount.target, { detach: false });
+  try {
+    applyMount(spec, { runDirectory }).release();
+  } catch (error) {
+    applyMount(ofEngine, { runDirectory }).release();
+    throw error;
+  }
+}
+
+const OF_LAYERS = /^(lowerdir|upperdir|workdir|datadir)\+?(=|$)/;
+const OF_THE_MOUNT = new Set(["rw", "relatime"]);
+
+/** The engine's own overlay, as it was mounted. */
+function engineSpec(root: EngineRoot): MountSpec {
+  const { mount, upperdir, workdir } = root;
+  const options = mount.superOptions.filter((option) => !OF_LAYERS.test(option) && !OF_THE_MOUNT.has(option));
+  return {
+    row: "tree",
+    molecule: parseVerityDigest("0".repeat(64)),
+    layers: "path",
+    steps: [
+      {
+        kind: "overlay",
+        source: "overlay",
+        lower: readLowers(root).map((path) => ({ path })),
+        dataOnly: [],
+        singleColon: false,
+        metacopy: false,
+        verity: false,
+        upper: { upperdir, workdir },
+        options,
+        attributes: mount.options.includes("nodev") ? ["nodev"] : [],
+      },
+      { kind: "move", target: mount.target },
+    ],
+  };
+}
