@@ -2,7 +2,6 @@ import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync } from
 import { basename, dirname, join } from "node:path";
 import { buildDemoImages, DEFAULT_CACHE_DIR, VULNERABLE_PACKAGE } from "../../scripts/demo/images.ts";
 import { run } from "../../src/sys/process.ts";
-import { buildPlayer } from "../support/build-player.ts";
 import { debianRootfs } from "../support/debian-rootfs.ts";
 import { copyArchive } from "./archive.ts";
 import { makeFilesystem } from "./root-disk.ts";
@@ -109,6 +108,6 @@ async function copyRepository(target: string): Promise<void> {
       verbatimSymlinks: true,
     });
   }
-  mkdirSync(join(target, "dist"));
-  await buildPlayer(join(target, "dist/player"));
+  await run([process.execPath, join(REPOSITORY, "scripts/build.ts")], { cwd: REPOSITORY });
+  cpSync(join(REPOSITORY, "dist"), join(target, "dist"), { recursive: true, verbatimSymlinks: true });
 }
