@@ -76,8 +76,10 @@ function crioDropIn(isDefault: boolean): string {
 
 const SETTINGS = `# What crio-lxc does at a container's start. The values shown are the defaults.
 [at-create]
-# An image that AtomFS does not know: "run" or "refuse".
+# An image that AtomFS does not know: "run" on the engine's root, "import" it first, or "refuse".
 # unknown = "run"
+# An import at a container's start that takes longer has failed.
+# import-seconds = 60
 # A fix is there and the engine's root lacks it: "replace", "warn" or "refuse".
 # outdated = "replace"
 # AtomFS itself fails: "run" on the engine's root, without fixes, or "refuse".
