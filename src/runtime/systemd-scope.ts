@@ -7,6 +7,7 @@ import type { SystemdScope } from "./systemd-plan.ts";
 
 /** What systemd itself asks before it is talked to: sd_booted(3). */
 const BOOTED = "/run/systemd/system";
+const BUS = "/run/dbus/system_bus_socket";
 const APPEAR_MS = 10_000;
 const LOOK_MS = 2;
 /** Where the first process waits, inside the scope: on v2 a group that hands controllers down holds none itself. */
@@ -32,6 +33,15 @@ export function busctl(args: readonly string[]): void {
     stderr: "pipe",
   });
   if (exitCode === 0) return;
+  if (!existsSync(BUS)) {
+    throw new AtomfsError(
+      "unsupported",
+      "Cannot use --systemd-cgroup: there is no D-Bus to reach systemd by",
+      {
+        hints: ["apt-get install dbus"],
+      },
+    );
+  }
   throw new AtomfsError(
     "failed",
     `systemd refuses: ${stderr.toString("utf8").trim() || `busctl ended with ${exitCode}`}`,

@@ -7,7 +7,13 @@ import { testUnless } from "../support/needs.ts";
 
 /** The systemd cgroup driver, on a machine that systemd runs. */
 
-const reason = existsSync("/run/systemd/system") ? undefined : "systemd is not PID 1";
+const hasSystemd = existsSync("/run/systemd/system");
+const hasBus = existsSync("/run/dbus/system_bus_socket");
+const reason = hasSystemd
+  ? hasBus
+    ? undefined
+    : "no D-Bus: the package dbus is not installed"
+  : "systemd is not PID 1";
 let lab: ContainerLab;
 beforeAll(() => {
   lab = new ContainerLab();
@@ -103,7 +109,7 @@ describe("--systemd-cgroup", () => {
   });
 
   testUnless(
-    reason === undefined ? "systemd is PID 1" : undefined,
+    hasSystemd ? "systemd is PID 1" : undefined,
     "without systemd is an error that says what to do, and leaves nothing",
     () => {
       const id = lab.container(inScope("none"));
