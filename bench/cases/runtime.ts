@@ -91,7 +91,8 @@ function residentBytes(id: string, init: number): number {
     if (Number(pid) === init || !readProcess(pid, "cmdline").includes(id)) continue;
     bytes += Number(/^VmRSS:\s+([0-9]+) kB$/m.exec(readProcess(pid, "status"))?.[1] ?? 0) * 1024;
   }
-  if (readProcess(String(init), "cmdline") === "")
+  // Not its command line: runc's `start` ends before the container's program is executed.
+  if (readProcess(String(init), "status") === "")
     throw new AtomfsError("failed", "The container does not run");
   return bytes;
 }
