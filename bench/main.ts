@@ -9,6 +9,7 @@ import { buildDemoImages, VULNERABLE_PACKAGE } from "../scripts/demo/images.ts";
 import { cacheDirectory } from "../scripts/demo/rebuild.ts";
 import { AtomfsError, EXIT_CODES } from "../src/core/errors.ts";
 import { Bench } from "./bench.ts";
+import { atCreateCase } from "./cases/at-create.ts";
 import { composeCase } from "./cases/compose.ts";
 import { fixCase } from "./cases/fix.ts";
 import { importCase } from "./cases/import.ts";
@@ -29,6 +30,7 @@ const CASES: Readonly<Record<string, Case>> = {
   fix: { run: fixCase, needsMainStore: true },
   verify: { run: verifyCase, needsMainStore: true },
   start: { run: startCase, needsMainStore: true },
+  "at-create": { run: atCreateCase, needsMainStore: false },
   runtime: { run: runtimeCase, needsMainStore: false },
 };
 

@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { compileExecutable } from "./compile.ts";
 
 const REPOSITORY = join(import.meta.dir, "..");
 const OUTPUT = join(REPOSITORY, "dist/atomfs");
@@ -31,7 +32,7 @@ function digestOfSources(): string {
   const hash = new Bun.CryptoHasher("sha256").update(`${Bun.version} ${Bun.which("gcc") !== null}\n`);
   const files = [...new Bun.Glob("{src,native}/**/*").scanSync({ cwd: REPOSITORY })]
     .filter((file) => !file.endsWith(".test.ts"))
-    .concat("scripts/build.ts", "package.json", "package-lock.json", "tsconfig.json")
+    .concat("scripts/build.ts", "scripts/compile.ts", "package.json", "package-lock.json", "tsconfig.json")
     .sort();
   for (const file of files)
     hash
@@ -48,17 +49,7 @@ function isMadeOf(sources: string): boolean {
 }
 
 async function buildAll(): Promise<void> {
-  await Bun.build({
-    entrypoints: [join(REPOSITORY, "src/main.ts")],
-    // What lies in the caller's working directory is none of our configuration.
-    compile: { outfile: OUTPUT, autoloadDotenv: false, autoloadBunfig: false },
-    minify: { syntax: true, whitespace: true },
-    // Compiled ahead: a start takes half the time.
-    bytecode: true,
-    format: "esm",
-    // What is imported when it is needed is a file of its own, which is not even looked at before.
-    splitting: true,
-  });
+  await compileExecutable(join(REPOSITORY, "src/main.ts"), OUTPUT);
   buildNative();
 }
 

@@ -1,13 +1,10 @@
-import { existsSync, readFileSync, realpathSync } from "node:fs";
-import { STATUS_PATH } from "../atoms/dpkg-database.ts";
+import { existsSync, lstatSync, readFileSync, realpathSync } from "node:fs";
 import type { Sha256, VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
 import { moleculeOfMount } from "../mounts/spec.ts";
 import { parseCurrent } from "../store/current.ts";
 import { storeLayout } from "../store/layout.ts";
-import { O_PATH, openDirectoryPath } from "../sys/fd.ts";
 import { hasCode } from "../sys/ffi.ts";
-import { openInRoot } from "../sys/openat2.ts";
 import { type AtCreateOutcome, annotationsOf, type RootAnnotations } from "./at-create-outcome.ts";
 import { type AtCreatePolicy, DEFAULT_POLICY, parseAtCreatePolicy } from "./at-create-policy.ts";
 import { type EngineRoot, findEngineRoot } from "./engine-root.ts";
@@ -140,16 +137,16 @@ async function ownDatabaseFindings(
   }
 }
 
-/** Did the container itself write the package database? Only then can it be of another time than the files. */
+/**
+ * Did the container itself write into the package database? Only then can it be of another time than the files. It is not
+ * running, and nothing is opened: that this is only a hint is enough.
+ */
 function hasOwnDatabase(upperdir: string): boolean {
-  try {
-    using upper = openDirectoryPath(upperdir);
-    openInRoot(upper, STATUS_PATH, O_PATH)[Symbol.dispose]();
-    return true;
-  } catch (error) {
-    if (hasCode(error, "ENOENT", "ENOTDIR", "ELOOP")) return false;
-    throw error;
-  }
+  let path = upperdir;
+  return ["var", "lib", "dpkg"].every((name) => {
+    path += `/${name}`;
+    return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  });
 }
 
 async function decide(
@@ -185,7 +182,7 @@ async function decide(
   return { root: "molecule", why: "fix", molecule, policy: "outdated=replace", ...found };
 }
 
-/** What mounts is loaded only where something is mounted: most starts change nothing. */
+/** What mounts is loaded only here: most starts have nothing to mount. */
 async function replace(
   { storeRoot }: AtCreateOptions,
   root: EngineRoot,

@@ -1,9 +1,9 @@
 import { basename, dirname, join } from "node:path";
 import { parseSha256, type Sha256 } from "../core/digest.ts";
-import { type ContainerEntry, parseContainerEntries } from "../formats/containers-storage/records.ts";
+import { type ContainerEntry, findContainerEntry } from "../formats/containers-storage/records.ts";
+import { hasCode } from "../sys/ffi.ts";
 import { readFileBounded } from "../sys/files.ts";
 import { findMount, type Mount, readMountsIn, superOption } from "../sys/mountinfo.ts";
-import { readIfThere } from "./read-if-there.ts";
 
 const MAX_INDEX = 64 << 20;
 
@@ -35,19 +35,27 @@ export function findEngineRoot(rootfs: string, bundle: string): EngineRoot | und
   if (upperdir === undefined || workdir === undefined || basename(upperdir) !== "diff") return undefined;
   const layer = basename(dirname(upperdir));
   const graphRoot = dirname(dirname(dirname(upperdir)));
-  const container = containerOf(graphRoot, layer);
-  if (container?.image === undefined || container.id !== id) return undefined;
+  const container = containerOf(graphRoot, id);
+  if (container?.image === undefined || container.layer !== layer) return undefined;
   return { mount, upperdir, workdir, image: parseSha256(container.image), graphRoot, layer };
 }
 
-function containerOf(graphRoot: string, layer: string): ContainerEntry | undefined {
+function containerOf(graphRoot: string, id: string): ContainerEntry | undefined {
   for (const name of ["containers.json", "volatile-containers.json"]) {
-    const text = readIfThere(join(graphRoot, "overlay-containers", name), MAX_INDEX);
-    const found =
-      text === undefined ? undefined : parseContainerEntries(text).find((each) => each.layer === layer);
+    const index = indexIfThere(join(graphRoot, "overlay-containers", name));
+    const found = index === undefined ? undefined : findContainerEntry(index, id);
     if (found !== undefined) return found;
   }
   return undefined;
+}
+
+function indexIfThere(path: string): Buffer | undefined {
+  try {
+    return readFileBounded(path, MAX_INDEX);
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
 }
 
 /**

@@ -1,8 +1,14 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { fromBytes } from "../../core/bytestring.ts";
 import { parseSha256 } from "../../core/digest.ts";
 import { AtomfsError } from "../../core/errors.ts";
-import { bigDataFileName, parseContainerEntries, parseImageEntries, parseLayerEntries } from "./records.ts";
+import {
+  bigDataFileName,
+  findContainerEntry,
+  parseContainerEntries,
+  parseImageEntries,
+  parseLayerEntries,
+} from "./records.ts";
 import { DEFAULT_STORAGE_CONF, parseStorageConf } from "./storage-conf.ts";
 import { parseTarSplitEntry } from "./tar-split.ts";
 
@@ -87,3 +93,35 @@ test.each(["", "[]", '{"type":3}', '{"type":2}', '{"type":1,"name":"a","size":-1
     expect(() => parseTarSplitEntry(line)).toThrow(AtomfsError);
   },
 );
+
+describe("one container of the index", () => {
+  const id = (digit: string): string => digit.repeat(64);
+  const entry = (digit: string, more: object = {}): object => ({
+    id: id(digit),
+    names: [`name ${digit}`],
+    image: id("e"),
+    layer: id("f"),
+    metadata: JSON.stringify({ id: id("b"), text: `,{"id":"${id("c")}"}]` }),
+    flags: {},
+    ...more,
+  });
+  const entries = [entry("a"), entry("b"), entry("d", { image: "" })];
+
+  test.each([
+    ["as the storage writes it", JSON.stringify(entries)],
+    ["with spaces", JSON.stringify(entries, undefined, 1)],
+    ["with another order of fields", JSON.stringify(entries.map((each) => ({ flags: {}, ...each })))],
+    ["with a line's end", `${JSON.stringify(entries)}\n`],
+  ])("is found %s", (_, text) => {
+    for (const digit of ["a", "b", "d", "c", "e", "0"]) {
+      const whole = parseContainerEntries(text).find((each) => each.id === id(digit));
+      expect(findContainerEntry(Buffer.from(text), id(digit))).toEqual(whole);
+    }
+    expect(findContainerEntry(Buffer.from(text), id("a"))?.layer).toBe(id("f"));
+  });
+
+  test("what is no index is an error if it names the container", () => {
+    expect(() => findContainerEntry(Buffer.from(`{"id":"${id("a")}"`), id("a"))).toThrow(AtomfsError);
+    expect(findContainerEntry(Buffer.from("nothing"), id("a"))).toBeUndefined();
+  });
+});

@@ -66,14 +66,43 @@ export function parseLayerEntries(text: string): LayerEntry[] {
   });
 }
 
+const CONTAINERS = "containers.json";
+
 /** `overlay-containers/containers.json`. */
 export function parseContainerEntries(text: string): ContainerEntry[] {
-  const what = "containers.json";
-  return entriesOf(text, what).map((entry) => ({
-    id: idOf(requiredString(entry, "id", what), what),
-    image: optionalId(entry, "image", what),
-    layer: idOf(requiredString(entry, "layer", what), what),
-  }));
+  return entriesOf(text, CONTAINERS).map(containerEntry);
+}
+
+function containerEntry(entry: JsonObject): ContainerEntry {
+  return {
+    id: idOf(requiredString(entry, "id", CONTAINERS), CONTAINERS),
+    image: optionalId(entry, "image", CONTAINERS),
+    layer: idOf(requiredString(entry, "layer", CONTAINERS), CONTAINERS),
+  };
+}
+
+/**
+ * One container of that index; a start has no time to parse those of all others. The storage writes a list without
+ * spaces whose objects begin with their id, and no string can hold an unescaped quotation mark; what is written in
+ * another way is parsed whole.
+ * @param id 64 hex digits
+ * @throws AtomfsError "bad-data"
+ */
+export function findContainerEntry(index: Buffer, id: string): ContainerEntry | undefined {
+  if (!index.includes(id, 0, "latin1")) return undefined;
+  return soleEntry(index, id) ?? parseContainerEntries(index.toString("utf8")).find((each) => each.id === id);
+}
+
+function soleEntry(index: Buffer, id: string): ContainerEntry | undefined {
+  const start = index.indexOf(`{"id":"${id}"`, 0, "latin1");
+  if (start < 0) return undefined;
+  const next = index.indexOf(',{"id":"', start, "latin1");
+  const end = next < 0 ? index.lastIndexOf("]") : next;
+  try {
+    return containerEntry(asObject(JSON.parse(index.toString("utf8", start, end)), CONTAINERS));
+  } catch {
+    return undefined;
+  }
 }
 
 function entriesOf(text: string, what: string): JsonObject[] {
