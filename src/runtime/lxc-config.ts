@@ -62,6 +62,8 @@ function namespaceLines(config: RuntimeConfig, own: ReadonlySet<NamespaceType>):
     ["lxc.net.0.type", "empty"],
     ["lxc.net.0.flags", "up"],
   ];
+  // In the runtime's own, liblxc would change the host's root.
+  if (namespaceOf(config, "mount") === undefined) fresh.push(LXC_NAMES.mount);
   return [["lxc.namespace.clone", fresh.join(" ")], ...joined, ...(isNew(config, "network") ? loopback : [])];
 }
 

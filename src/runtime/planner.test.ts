@@ -168,7 +168,6 @@ test.each<[string, (document: Json & { linux: Json; process: Json }) => void]>([
         seccomp: { defaultAction: "SCMP_ACT_ALLOW", flags: ["SECCOMP_FILTER_FLAG_NEW"] },
       }),
   ],
-  ["linux.namespaces", ({ linux }) => Object.assign(linux, { namespaces: [{ type: "pid" }] })],
   [
     "mounts[0].options",
     (all) =>
@@ -314,6 +313,12 @@ test("namespaces: new ones by list, others by path, absent ones are inherited", 
   expect(got).toContain("lxc.namespace.share.net = /run/netns/a");
   expect(got).toContain("network /run/netns/a");
   expect(got.join()).not.toContain("lxc.net.0");
+});
+
+test("a container that lists no mount namespace gets one, which a warning says", () => {
+  const document = template(({ linux }) => Object.assign(linux, { namespaces: [{ type: "uts" }] }));
+  expect(lines(document)).toContain("lxc.namespace.clone = uts mnt");
+  expect(plan(document).warnings.join()).toContain("a mount namespace is made");
 });
 
 test("descriptors of the caller go to the program in order", () => {

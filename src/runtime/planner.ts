@@ -54,6 +54,10 @@ export function planLaunch(config: RuntimeConfig, host: HostFacts, options: Laun
     options.systemdCgroup ? config.annotations : undefined,
   );
   const draft: Draft = { operations: [], descriptors: [], warnings: [] };
+  if (namespaceOf(config, "mount") === undefined)
+    draft.warnings.push(
+      "linux.namespaces: a mount namespace is made, though none is listed: else the host's root would change",
+    );
   const lxcConfig = planLxcConfig(config, host, options, cgroups.lxcConfig);
   planCreation(config, host, options, cgroups, draft);
   add(draft, { kind: "await-start" });

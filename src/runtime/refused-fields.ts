@@ -1,6 +1,5 @@
 import type { RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
 import { unsupported } from "./mount-options.ts";
-import { namespaceOf } from "./mount-plan.ts";
 
 /**
  * What runtime-spec has and this runtime does not do yet, where leaving it out would give another container than asked for: one
@@ -21,11 +20,6 @@ export const REFUSED_FIELDS: readonly {
     field: "hooks.createContainer",
     reason: "not implemented: they run before the root is changed, which is liblxc's moment",
     isSet: ({ hooks }) => hooks.createContainer.length > 0,
-  },
-  {
-    field: "linux.namespaces",
-    reason: "a container without a mount namespace of its own is not possible with LXC",
-    isSet: (config) => namespaceOf(config, "mount") === undefined,
   },
 ];
 

@@ -8,6 +8,8 @@ export type Exception = {
   readonly reason: string;
   /** Which process is faster decides: neither result says anything, with either runtime. */
   readonly race: boolean;
+  /** "6.8": older kernels show no difference, so that there the points must pass. */
+  readonly sinceKernel: string;
 };
 
 export type Comparison = {
@@ -26,7 +28,7 @@ export function parseExceptions(text: string): Exception[] {
   const value: unknown = JSON.parse(text);
   if (!Array.isArray(value)) throw new AtomfsError("bad-data", "The list of exceptions is no list");
   return value.map((entry: unknown, i) => {
-    const { program, points, reason, race } = entry as Readonly<Record<string, unknown>>;
+    const { program, points, reason, race, sinceKernel = "0.0" } = entry as Readonly<Record<string, unknown>>;
     const complete =
       typeof program === "string" &&
       Array.isArray(points) &&
@@ -34,10 +36,19 @@ export function parseExceptions(text: string): Exception[] {
       points.every((point) => typeof point === "string") &&
       typeof reason === "string" &&
       reason.length > 20 &&
-      (race === undefined || race === true);
+      (race === undefined || race === true) &&
+      typeof sinceKernel === "string" &&
+      /^[0-9]+\.[0-9]+$/.test(sinceKernel);
     if (!complete) throw new AtomfsError("bad-data", `Exception ${i} lacks its program, points or reason`);
-    return { program, points, reason, race: race === true };
+    return { program, points, reason, race: race === true, sinceKernel };
   });
+}
+
+/** @param release of uname(2) */
+export function appliesTo({ sinceKernel }: Exception, release: string): boolean {
+  const [major = 0, minor = 0] = release.split(/[^0-9]/).map(Number);
+  const [first = 0, second = 0] = sinceKernel.split(".").map(Number);
+  return major > first || (major === first && minor >= second);
 }
 
 /**
