@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { becomeSubreaper, readStat, waitChild } from "../../src/sys/pid.ts";
+import { patience } from "./slowness.ts";
 
 const REPOSITORY = join(import.meta.dir, "../..");
 const APPLETS = [
@@ -143,7 +144,7 @@ export class ContainerLab implements Disposable {
       stdin: options.stdin === undefined ? "ignore" : Buffer.from(options.stdin),
       stdout: files.out,
       stderr: files.err,
-      timeout: options.timeoutMs ?? 60_000,
+      timeout: patience(options.timeoutMs ?? 60_000),
     });
     files.close();
     return { code: child.exitCode, ...files.read() };
