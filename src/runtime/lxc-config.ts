@@ -34,7 +34,7 @@ export function planLxcConfig(
     ["lxc.rootfs.path", `dir:${rootfs}`],
     ["lxc.rootfs.managed", "0"],
     ...namespaceLines(config, ownNamespaces),
-    ...idMapLines(config),
+    ...(ownNamespaces.has("user") ? [] : idMapLines(config)),
     ...cgroupLines,
     // The monitor's end must not be init's.
     ["lxc.monitor.signal.pdeath", "0"],

@@ -97,7 +97,9 @@ async function make(
   remember(record);
   replaceFile(join(held.directory, FILES.config), bytes, 0o600);
   prepared.cgroups.beforeLaunch();
-  using launched = await launch(session, held, record, prepared, maker.launcher);
+  using launched = await launch(session, held, record, prepared, maker.launcher).catch(async (error) => {
+    throw (await memoryFull(prepared)) ?? error;
+  });
   removeCgroups(prepared.cgroups.ofMonitor);
   const created = { ...record, cgroups: prepared.cgroups.directories, init: launched.init };
   remember(created);
@@ -151,6 +153,13 @@ function withoutOurs(annotations: Readonly<Record<string, string>>): Record<stri
 /** With the systemd driver the whole scope is the container's. */
 function ownDirectories({ directories, systemdUnit }: PreparedCgroups): readonly string[] {
   return systemdUnit === undefined ? directories : directories.map((directory) => dirname(directory));
+}
+
+/** Init is killed without a word where it has less memory than it takes to begin: runc's text. */
+async function memoryFull(prepared: PreparedLaunch): Promise<AtomfsError | undefined> {
+  const { countOutOfMemory } = await import("../cgroup-statistics.ts");
+  if (countOutOfMemory(prepared.cgroups.directories) === 0n) return undefined;
+  return new AtomfsError("failed", "container init was OOM-killed (memory limit too low?)");
 }
 
 /** A group with processes in it is somebody else's; an empty one is a left-over, or made by the caller for us. */
