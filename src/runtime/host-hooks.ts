@@ -27,6 +27,8 @@ async function runHook(hook: HookConfig, state: OciState): Promise<string | unde
     child = Bun.spawn([hook.path, ...hook.args.slice(1)], {
       argv0: hook.args[0] ?? hook.path,
       env: environment(hook.env),
+      // As runc: hooks of later verbs are where their caller is.
+      ...(state.status === "creating" ? { cwd: state.bundle } : {}),
       stdin: Buffer.from(JSON.stringify(state)),
       stdout: "pipe",
       stderr: "pipe",
