@@ -1,13 +1,13 @@
 import type { Command } from "commander";
 import type { Sha256 } from "../core/digest.ts";
 import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
-import type { EngineContainer } from "../engines/engine.ts";
+import type { Engine, EngineContainer } from "../engines/engine.ts";
 import { containerFindings } from "../fixing/container-findings.ts";
 import { inspectRoot, MoleculeTrees, type RootState } from "../fixing/container-root.ts";
 import { DEFAULT_STATE_DIRECTORY } from "../runtime/argv.ts";
 import { type AtCreateOutcome, readOutcome } from "../runtime/at-create-outcome.ts";
 import type { Store } from "../store/store.ts";
-import { type Context, openPodman, openStore } from "./context.ts";
+import { type Context, listContainers, openEngines, openStore } from "./context.ts";
 import { shortId, table } from "./output.ts";
 
 type Row = EngineContainer & {
@@ -68,8 +68,7 @@ function look(
 }
 
 async function listRows(context: Context, store: Store): Promise<Row[]> {
-  const podman = await openPodman(context, { mustWork: true });
-  return podman === undefined ? [] : rowsOf(store, await podman.listContainers({ signal: context.signal }));
+  return rowsOf(store, await listContainers(context, { mustWork: true }));
 }
 
 async function runContainers(context: Context, onlyOutdated: boolean): Promise<void> {
@@ -118,21 +117,23 @@ async function runRestart(context: Context, names: readonly string[], outdated: 
     throw new AtomfsError("usage", "Which containers?", { hints: ["atomfs restart --outdated, or names"] });
   }
   using store = openStore(context);
-  const podman = await openPodman(context, { mustWork: true });
-  if (podman === undefined)
+  const engines = await openEngines(context, { mustWork: true });
+  if (engines.length === 0)
     throw new AtomfsError("unsupported", "There is no engine to restart containers with");
-  const rows = rowsOf(store, await podman.listContainers({ signal: context.signal }));
+  const lists = await Promise.all(engines.map((each) => each.listContainers({ signal: context.signal })));
+  const rows = rowsOf(store, lists.flat());
   const named = new Set(names.map((name) => findContainer(rows, name)));
   const chosen = rows.filter(
     (row) =>
       named.has(row) || (outdated && (row.root === "outdated" || row.root === "unknown") && !row.isInfra),
   );
   const results: { name: string; id: string; milliseconds: number; error: string | undefined }[] = [];
-  for (const { id, name } of chosen) {
+  for (const row of chosen) {
+    const { id, name } = row;
     context.signal.throwIfAborted();
     context.output.progress(`restarting ${name}`);
     const start = performance.now();
-    const error = await restartOne(podman, id);
+    const error = await restartOne(engines, row);
     results.push({ name, id, milliseconds: performance.now() - start, error });
   }
   if (results.some((each) => each.error !== undefined)) context.setExitCode(EXIT_CODES.blocked);
@@ -164,11 +165,11 @@ function findContainer(rows: readonly Row[], name: string): Row {
 
 /** One that can't be restarted is reported and doesn't stop the others. */
 async function restartOne(
-  podman: NonNullable<Awaited<ReturnType<typeof openPodman>>>,
-  id: string,
+  engines: readonly Engine[],
+  container: EngineContainer,
 ): Promise<string | undefined> {
   try {
-    await podman.remountingRestart(id);
+    await engines.find(({ name }) => name === container.engine)?.restart(container);
     return undefined;
   } catch (error) {
     if (!(error instanceof AtomfsError) || error.kind === "interrupted") throw error;

@@ -2,6 +2,8 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Sha256 } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
+import { CriEngine } from "../engines/cri/containers.ts";
+import type { Engine, EngineContainer } from "../engines/engine.ts";
 import { PodmanEngine } from "../engines/podman/containers.ts";
 import { deployImages } from "../engines/podman/deploy.ts";
 import { DEFAULT_ROOT_DIRECTORY } from "../store/layout.ts";
@@ -71,24 +73,41 @@ export function openStore(
 }
 
 /**
- * The machine's Podman, or undefined (with a line for people) if there is none.
- * @param options.mustWork an answer would be wrong if containers were left out: a Podman that is there but fails ends
+ * The engines that this machine has: Podman, and on a node of Kubernetes what its kubelet uses. A line for people says which
+ * cannot be asked, or that there is none.
+ * @param options.mustWork an answer would be wrong if containers were left out: an engine that is there but fails ends
  * the command
  */
-export async function openPodman(
+export async function openEngines(
   context: Context,
   options: { readonly mustWork: boolean },
-): Promise<PodmanEngine | undefined> {
-  const podman = new PodmanEngine();
-  const problem = await podman.describeUnavailable();
-  if (problem === undefined) return podman;
-  if (options.mustWork && Bun.which("podman") !== null) {
-    throw new AtomfsError("unsupported", `Cannot ask for containers: ${problem}`, {
-      hints: ["does `podman info` work?"],
-    });
+): Promise<readonly Engine[]> {
+  const isNode = CriEngine.isConfigured();
+  const hasPodman = Bun.which("podman") !== null;
+  const found: Engine[] = [];
+  for (const engine of [
+    ...(hasPodman || !isNode ? [new PodmanEngine()] : []),
+    ...(isNode ? [new CriEngine()] : []),
+  ]) {
+    const problem = await engine.describeUnavailable();
+    if (problem === undefined) found.push(engine);
+    else if (options.mustWork && (engine.name === "cri" || hasPodman)) {
+      throw new AtomfsError("unsupported", `Cannot ask for containers: ${problem}`, {
+        hints: [`does \`${engine.name === "cri" ? "crictl ps" : "podman info"}\` work?`],
+      });
+    } else context.output.say(`note: ${problem}`);
   }
-  context.output.say(`note: ${problem}`);
-  return undefined;
+  return found;
+}
+
+/** The containers of all engines, as `openEngines`. */
+export async function listContainers(
+  context: Context,
+  options: { readonly mustWork: boolean },
+): Promise<readonly EngineContainer[]> {
+  const engines = await openEngines(context, options);
+  const lists = await Promise.all(engines.map((engine) => engine.listContainers({ signal: context.signal })));
+  return lists.flat();
 }
 
 /**

@@ -9,7 +9,7 @@ import { readPlan } from "../fixing/stored-plan.ts";
 import { verifyFix } from "../fixing/verify.ts";
 import { inScope } from "../molecules/fix-matching.ts";
 import type { Store } from "../store/store.ts";
-import { type Context, failWith, openPodman, openStore, tryDeploy } from "./context.ts";
+import { type Context, failWith, listContainers, openStore, tryDeploy } from "./context.ts";
 import { planText, verificationText } from "./fix-text.ts";
 import { shortId, table } from "./output.ts";
 
@@ -135,8 +135,7 @@ function requireMatch(store: Store, globs: readonly string[]): void {
 async function runFix(context: Context, argument: string, options: FixOptions): Promise<void> {
   using store = openStore(context);
   const plan = await makePlan(context, store, argument, options);
-  const podman = await openPodman(context, { mustWork: false });
-  const containers = podman === undefined ? [] : await podman.listContainers({ signal: context.signal });
+  const containers = await listContainers(context, { mustWork: false });
   const applies = plan.images.some((image) => image.verdict === "apply");
   if (!context.output.json) context.output.say(planText(plan, containers));
   if (applies && options.yes !== true) {
@@ -203,8 +202,7 @@ function finish(
 async function runPlan(context: Context, argument: string, options: ScopeOptions): Promise<void> {
   using store = openStore(context);
   const plan = await makePlan(context, store, argument, options);
-  const podman = await openPodman(context, { mustWork: false });
-  const containers = podman === undefined ? [] : await podman.listContainers({ signal: context.signal });
+  const containers = await listContainers(context, { mustWork: false });
   if (plan.images.some((image) => image.verdict === "blocked")) context.setExitCode(EXIT_CODES.blocked);
   context.output.answer(plan, () => planText(plan, containers));
 }
@@ -212,8 +210,7 @@ async function runPlan(context: Context, argument: string, options: ScopeOptions
 async function runApply(context: Context, id: string): Promise<void> {
   using store = openStore(context);
   const plan = readPlan(store, id);
-  const podman = await openPodman(context, { mustWork: false });
-  const containers = podman === undefined ? [] : await podman.listContainers({ signal: context.signal });
+  const containers = await listContainers(context, { mustWork: false });
   finish(context, plan, containers, applyAndDeploy(store, plan));
 }
 
@@ -246,8 +243,7 @@ async function runVerify(context: Context, id: string | undefined): Promise<void
       },
     );
   }
-  const podman = await openPodman(context, { mustWork: true });
-  const containers = podman === undefined ? [] : await podman.listContainers({ signal: context.signal });
+  const containers = await listContainers(context, { mustWork: true });
   const answers = rules.map((rule) => verifyFix(store, rule, containers));
   if (answers.some((each) => !each.isFixed)) context.setExitCode(EXIT_CODES.blocked);
   context.output.answer(answers, (all) => all.map(verificationText).join("\n\n"));

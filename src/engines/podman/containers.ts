@@ -1,6 +1,6 @@
 import { AtomfsError } from "../../core/errors.ts";
 import { type RunResult, run } from "../../sys/process.ts";
-import type { EngineContainer, EngineImage } from "../engine.ts";
+import type { Engine, EngineContainer, EngineImage } from "../engine.ts";
 import { type InspectedContainer, parseContainerIds, parseContainers, parseImages } from "./output.ts";
 
 export type PodmanOptions = {
@@ -17,7 +17,8 @@ const IDS_PER_CALL = 200;
  * The machine's Podman, root's own containers. Every method fails with AtomfsError: "unsupported" if podman isn't installed,
  * "not-found" if the container is gone, "failed" if podman fails or says what cannot be understood.
  */
-export class PodmanEngine {
+export class PodmanEngine implements Engine {
+  readonly name = "podman";
   readonly #env: Readonly<Record<string, string | undefined>>;
 
   constructor(options: PodmanOptions = {}) {
@@ -91,6 +92,10 @@ export class PodmanEngine {
 
   async start(id: string): Promise<void> {
     await this.#container("start", [id]);
+  }
+
+  restart({ id }: EngineContainer): Promise<void> {
+    return this.remountingRestart(id);
   }
 
   /**

@@ -23,6 +23,7 @@ test("a running container", () => {
   expect(parseContainers(JSON.stringify([RUNNING]))).toEqual([
     {
       container: {
+        engine: "podman",
         id: ID,
         name: "web",
         imageId: IMAGE as never,
@@ -35,6 +36,7 @@ test("a running container", () => {
         pod: undefined,
         isInfra: false,
         systemdUnit: "web.service",
+        kubernetesPod: undefined,
       },
       upperDir: "/u",
       mergedDir: "/m",

@@ -1,6 +1,7 @@
 import { parseSha256 } from "../../core/digest.ts";
 import { AtomfsError } from "../../core/errors.ts";
 import type { ContainerState, EngineContainer, EngineImage } from "../engine.ts";
+import { type Fields, isFields, part, text } from "../json-fields.ts";
 
 /** A container as `podman container inspect` tells it, with the directories of its root. */
 export type InspectedContainer = {
@@ -10,8 +11,6 @@ export type InspectedContainer = {
   /** The mounted root; undefined while it isn't mounted. */
   readonly mergedDir: string | undefined;
 };
-
-type Fields = Readonly<Record<string, unknown>>;
 
 const STATES: ReadonlyMap<string, ContainerState> = new Map([
   ["created", "created"],
@@ -41,22 +40,6 @@ function parseList(json: string, what: string): readonly unknown[] {
   if (value === null) return [];
   if (!Array.isArray(value)) throw unexpected(`${what} is no list`);
   return value;
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** The object at `key`, or an empty one. */
-function part(fields: Fields, key: string): Fields {
-  const value = fields[key];
-  return isFields(value) ? value : {};
-}
-
-/** The text at `key`; empty and absent are the same, as in Go. */
-function text(fields: Fields, key: string): string | undefined {
-  const value = fields[key];
-  return typeof value === "string" && value !== "" ? value : undefined;
 }
 
 function required(fields: Fields, key: string, what: string): string {
@@ -89,6 +72,7 @@ export function parseContainers(json: string): InspectedContainer[] {
     const directories = part(part(value, "GraphDriver"), "Data");
     return {
       container: {
+        engine: "podman",
         id,
         name: required(value, "Name", `container ${id}`),
         imageId: image === undefined ? undefined : imageId(image, `container ${id}`),
@@ -101,6 +85,7 @@ export function parseContainers(json: string): InspectedContainer[] {
         pod: text(value, "Pod"),
         isInfra: value["IsInfra"] === true,
         systemdUnit: text(labels, "PODMAN_SYSTEMD_UNIT"),
+        kubernetesPod: undefined,
       },
       upperDir: text(directories, "UpperDir"),
       mergedDir: text(directories, "MergedDir"),
