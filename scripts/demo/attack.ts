@@ -12,9 +12,11 @@ export type Attack = {
   readonly othersWaitedMs: number;
 };
 
-/** Sends the document and asks /health again and again until it is answered. */
-export async function attack(port: number, signal: AbortSignal): Promise<Attack> {
-  const url = `http://127.0.0.1:${port}/`;
+/**
+ * Sends the document and asks /health again and again until it is answered.
+ * @param url of the service, with a slash at its end
+ */
+export async function attack(url: string, signal: AbortSignal): Promise<Attack> {
   let isRunning = true;
   const document = async (): Promise<number> => {
     try {
@@ -41,17 +43,17 @@ export async function attack(port: number, signal: AbortSignal): Promise<Attack>
 const START_TIMEOUT_MS = 180_000;
 
 /** Waits until a service answers. @throws AtomfsError "failed" */
-export async function untilHealthy(port: number, signal: AbortSignal): Promise<void> {
+export async function untilHealthy(url: string, signal: AbortSignal): Promise<void> {
   const end = performance.now() + START_TIMEOUT_MS;
   for (;;) {
     signal.throwIfAborted();
     try {
-      await timeRequest(`http://127.0.0.1:${port}/health`, undefined, { timeoutMs: 10_000, signal });
+      await timeRequest(`${url}health`, undefined, { timeoutMs: 10_000, signal });
       return;
     } catch (cause) {
       signal.throwIfAborted();
       if (performance.now() > end)
-        throw new AtomfsError("failed", `The service on port ${port} does not answer`, { cause });
+        throw new AtomfsError("failed", `The service at ${url} does not answer`, { cause });
       await Bun.sleep(100);
     }
   }

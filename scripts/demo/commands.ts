@@ -10,10 +10,10 @@ export const REPOSITORY: string = join(import.meta.dir, "../..");
 /** Runs the commands that a user would type, shows them, and gives what they answered. */
 export class Commands {
   readonly #story: Story;
-  readonly #workplace: Workplace;
+  readonly #workplace: Pick<Workplace, "programs" | "env">;
   readonly #signal: AbortSignal;
 
-  constructor(story: Story, workplace: Workplace, signal: AbortSignal) {
+  constructor(story: Story, workplace: Pick<Workplace, "programs" | "env">, signal: AbortSignal) {
     this.#story = story;
     this.#workplace = workplace;
     this.#signal = signal;

@@ -125,12 +125,16 @@ export class Demo {
       const options = ["--runtime", this.#way.runtime, "--detach", "--name", name, "--publish", publish];
       await this.#commands.run(["podman", "run", ...options, `${name}:1.0`]);
     }
-    for (const name of SERVICES) await untilHealthy(this.#ports[name], this.#signal);
+    for (const name of SERVICES) await untilHealthy(this.#url(name), this.#signal);
+  }
+
+  #url(name: (typeof SERVICES)[number]): string {
+    return `http://127.0.0.1:${this.#ports[name]}/`;
   }
 
   async #attackAll(): Promise<Attacks> {
     const one = async (name: (typeof SERVICES)[number]): Promise<Attack> => {
-      const result = await attack(this.#ports[name], this.#signal);
+      const result = await attack(this.#url(name), this.#signal);
       const { documentMs, othersWaitedMs } = result;
       this.#story.say(
         `${name}: document answered after ${seconds(documentMs)}; others waited up to ${seconds(othersWaitedMs)}`,
@@ -168,7 +172,7 @@ export class Demo {
       restarted.length === SERVICES.length && restarted.every((each) => each.error === undefined),
       "both restart",
     );
-    for (const name of SERVICES) await untilHealthy(this.#ports[name], this.#signal);
+    for (const name of SERVICES) await untilHealthy(this.#url(name), this.#signal);
     must(
       (await this.#containers()).every((row) => row.root === "current"),
       "they run on the current molecule now",

@@ -78,7 +78,7 @@ export async function openWorkplace(place: Place = DEMO, way: Way["name"] = "sto
 }
 
 /** The name is known to all users of the machine, and its parent is open to all of them. */
-function makeOwnDirectory(directory: string): void {
+export function makeOwnDirectory(directory: string): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const stat = lstatSync(directory);
   if (stat.isDirectory() && stat.uid === process.geteuid?.() && (stat.mode & 0o022) === 0) return;
@@ -87,7 +87,7 @@ function makeOwnDirectory(directory: string): void {
   });
 }
 
-function takeLock({ directory, purpose }: Place): Disposable {
+export function takeLock({ directory, purpose }: Pick<Place, "directory" | "purpose">): Disposable {
   try {
     return lockFile(join(directory, "lock"), "exclusive", { wait: false });
   } catch (cause) {
@@ -143,7 +143,7 @@ export function crioLxcContainers(directory: string): string[] {
 
 const PATIENCE_MS = 5000;
 /** A variable that nobody else sets. */
-const MARK = "ATOMFS_WORKPLACE";
+export const MARK = "ATOMFS_WORKPLACE";
 
 /** Waits for the commands that a killed program left on their way, and kills those that don't end. */
 async function endProcesses(directory: string): Promise<void> {

@@ -10,15 +10,13 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { AtomfsError } from "../../src/core/errors.ts";
+import { findGo, type WantedGo } from "../../scripts/go-toolchain.ts";
 import { run } from "../../src/sys/process.ts";
-import { DEV_CACHE, unpackedPackages } from "../interop/foreign-programs.ts";
+import { DEV_CACHE } from "../interop/foreign-programs.ts";
 
 const MODULE = "github.com/opencontainers/runtime-tools";
-/** Of Go 1.x: what the module asks for. Debian 12's own is 1.19. */
-const OLDEST_GO = 21;
-const BACKPORTED = "golang-1.23";
-
-type Go = { readonly program: string; readonly env: Readonly<Record<string, string>> };
+/** What the module asks for. */
+const GO: WantedGo = { oldest: 21, debian: { version: "1.23", suite: "bookworm-backports" } };
 
 /**
  * The directory with the validation programs, `runtimetest` and the root directory's archive, built at most once a machine for a
@@ -52,7 +50,7 @@ async function build(directory: string): Promise<void> {
     const output = join(work, "suite");
     mkdirSync(module);
     for (const name of ["go.mod", "go.sum"]) copyFileSync(join(import.meta.dir, name), join(module, name));
-    const { program, env } = await findGo();
+    const { program, env } = await findGo(GO);
     const options = {
       cwd: module,
       // Static, because the programs run inside of containers, too.
@@ -79,30 +77,4 @@ async function build(directory: string): Promise<void> {
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
-}
-
-async function findGo(): Promise<Go> {
-  const installed = existsSync("/usr/lib")
-    ? readdirSync("/usr/lib").filter((name) => name.startsWith("go-1."))
-    : [];
-  const places = [
-    Bun.which("go"),
-    "/usr/local/go/bin/go",
-    ...installed.map((name) => `/usr/lib/${name}/bin/go`),
-  ];
-  for (const program of places) {
-    if (program === null || !existsSync(program)) continue;
-    const { stdout } = await run([program, "version"]);
-    const minor = Number(/ go1\.([0-9]+)/.exec(stdout.toString())?.[1]);
-    if (minor >= OLDEST_GO) return { program, env: {} };
-  }
-  return await backportedGo();
-}
-
-/** Exported to be tried where another Go is installed. */
-export async function backportedGo(): Promise<Go> {
-  const packages = [`${BACKPORTED}-go`, `${BACKPORTED}-src`];
-  const root = await unpackedPackages({ name: BACKPORTED, suite: "bookworm-backports", packages });
-  const home = join(root, "usr/lib", BACKPORTED.replace("golang", "go"));
-  return { program: join(home, "bin/go"), env: { GOROOT: home } };
 }

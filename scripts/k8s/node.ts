@@ -1,0 +1,144 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { run } from "../../src/sys/process.ts";
+import { startDaemon, until } from "./daemons.ts";
+import type { Kubectl } from "./kubectl.ts";
+import {
+  cniConf,
+  crioConf,
+  crioSocket,
+  kubeletConf,
+  nodeEnv,
+  proxyConf,
+  REGISTRIES_CONF,
+} from "./node-files.ts";
+import { kubeconfigOf } from "./pki.ts";
+import {
+  CONTROL_ADDRESS,
+  CONTROL_NETWORK,
+  inNetwork,
+  type NodeName,
+  nodeAddress,
+  nodeCgroups,
+  nodeDirectory,
+  nodeNetwork,
+  POD_RANGE,
+  rememberSysctls,
+} from "./place.ts";
+
+const READY_SECONDS = 180;
+const ANY_CODE: readonly number[] = Array.from({ length: 256 }, (_, code) => code);
+
+export type NodeOptions = {
+  readonly node: NodeName;
+  readonly kubectl: Kubectl;
+  /** With crio-lxc and the player. */
+  readonly programs: string;
+  readonly pause: string;
+  readonly signal: AbortSignal;
+};
+
+/** CRI-O, kubelet and kube-proxy in a network namespace of the node's own; back when Kubernetes says that it is ready. */
+export async function startNode(options: NodeOptions): Promise<void> {
+  const { node, kubectl, signal } = options;
+  await writeFiles(options);
+  await makeNetwork(node);
+  makeCgroups(node);
+  await startCrio(options);
+  await rememberSysctls();
+  const kubelet = startDaemon(
+    `kubelet-${node}`,
+    nodeNetwork(node),
+    [
+      "kubelet",
+      `--config=${file(node, "kubelet.yaml")}`,
+      `--kubeconfig=${kubeconfigOf(node)}`,
+      `--hostname-override=${node}`,
+      `--node-ip=${nodeAddress(node)}`,
+      `--root-dir=${file(node, "kubelet")}`,
+    ],
+    { PATH: kubectl.path },
+  );
+  let podRange = "";
+  const hasRange = async (): Promise<boolean> => {
+    const args = ["get", "node", node, "--ignore-not-found", "--output=jsonpath={.spec.podCIDR}"];
+    podRange = await kubectl.run(args).catch(() => "");
+    return podRange !== "";
+  };
+  await until(`node ${node} registers`, READY_SECONDS, signal, hasRange, kubelet);
+  // Other nodes' pods, and the control plane's own way to pods.
+  await run(inNetwork(CONTROL_NETWORK, ["ip", "route", "replace", podRange, "via", nodeAddress(node)]));
+  // CRI-O reads what is there, also if it is written half.
+  await writeFile(file(node, "cni.tmp"), cniConf(node, podRange));
+  await rename(file(node, "cni.tmp"), file(node, "cni/10-bridge.conflist"));
+  await writeFile(file(node, "proxy.yaml"), proxyConf(node, kubeconfigOf("proxy"), POD_RANGE));
+  startDaemon(
+    `kube-proxy-${node}`,
+    nodeNetwork(node),
+    ["kube-proxy", `--config=${file(node, "proxy.yaml")}`],
+    { PATH: kubectl.path },
+  );
+  const condition = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}';
+  const isReady = async (): Promise<boolean> =>
+    (await kubectl.run(["get", "node", node, `--output=${condition}`])) === "True";
+  await until(`node ${node} is ready`, READY_SECONDS, signal, isReady, kubelet);
+}
+
+function file(node: NodeName, name: string): string {
+  return join(nodeDirectory(node), name);
+}
+
+async function writeFiles({ node, kubectl, programs, pause }: NodeOptions): Promise<void> {
+  for (const name of ["cni", "static", "plugins", "exits", "home/.config/containers"])
+    await mkdir(file(node, name), { recursive: true });
+  const insecure = { default: [{ type: "insecureAcceptAnything" }] };
+  await writeFile(file(node, "policy.json"), `${JSON.stringify(insecure)}\n`);
+  await writeFile(file(node, "home/.config/containers/registries.conf"), REGISTRIES_CONF);
+  await writeFile(file(node, "crio.conf"), crioConf(node, programs, kubectl.path, pause));
+  await writeFile(file(node, "kubelet.yaml"), kubeletConf(node));
+  await writeFile(file(node, "resolv.conf"), "");
+}
+
+async function makeNetwork(node: NodeName): Promise<void> {
+  const network = nodeNetwork(node);
+  const outside = (...args: readonly string[]): Promise<unknown> =>
+    run(inNetwork(CONTROL_NETWORK, ["ip", ...args]));
+  const inside = (...args: readonly string[]): Promise<unknown> => run(inNetwork(network, args));
+  await run(["ip", "netns", "add", network]);
+  await inside("ip", "link", "set", "lo", "up");
+  await outside("link", "add", `v-${node}`, "type", "veth", "peer", "name", "eth0", "netns", network);
+  await outside("link", "set", `v-${node}`, "master", "br0", "up");
+  await inside("ip", "addr", "add", `${nodeAddress(node)}/24`, "dev", "eth0");
+  await inside("ip", "link", "set", "eth0", "up");
+  // Addresses of Services need a route before kube-proxy's rules see them.
+  await inside("ip", "route", "add", "default", "via", CONTROL_ADDRESS);
+  await inside("sysctl", "-qw", "net.ipv4.ip_forward=1");
+  await run(inNetwork(CONTROL_NETWORK, ["sysctl", "-qw", "net.ipv4.ip_forward=1"]));
+}
+
+/** kubelet wants its group to be there, with what cgroup v1 doesn't hand down by itself. */
+function makeCgroups(node: NodeName): void {
+  for (const directory of nodeCgroups(node)) {
+    if (!existsSync(directory)) Bun.spawnSync(["mkdir", "-p", directory]);
+    if (basename(dirname(directory)) !== "cpuset") continue;
+    for (const name of ["cpuset.cpus", "cpuset.mems"])
+      writeFileSync(join(directory, name), readFileSync(join(dirname(directory), name)));
+  }
+}
+
+/** Also after it was ended: containers outlive it. */
+export async function startCrio({ node, kubectl, signal }: NodeOptions): Promise<void> {
+  const daemon = startDaemon(
+    `crio-${node}`,
+    nodeNetwork(node),
+    ["crio", "--config", file(node, "crio.conf"), "--config-dir", ""],
+    { PATH: kubectl.path, HOME: file(node, "home") },
+  );
+  const env = { ...process.env, ...nodeEnv(node, kubectl.path) };
+  const crictl = Bun.which("crictl", { PATH: kubectl.path }) ?? "crictl";
+  const answers = async (): Promise<boolean> =>
+    existsSync(crioSocket(node)) &&
+    (await run([crictl, "--timeout", "5s", "version"], { env, okCodes: ANY_CODE })).code === 0;
+  await until(`CRI-O of node ${node}`, READY_SECONDS, signal, answers, daemon);
+}
