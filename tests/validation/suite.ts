@@ -9,8 +9,8 @@ import {
   rmSync,
 } from "node:fs";
 import { join } from "node:path";
-import { AtomfsError } from "../../src/core/errors.ts";
 import { findGo, type WantedGo } from "../../scripts/go-toolchain.ts";
+import { AtomfsError } from "../../src/core/errors.ts";
 import { run } from "../../src/sys/process.ts";
 import { DEV_CACHE } from "../interop/foreign-programs.ts";
 
