@@ -220,5 +220,7 @@ int set_exec_label(struct player *player, const struct field *f)
         return -1;
     }
     snprintf(name, sizeof name, "%d/attr/%s", getpid(), apparmor ? "apparmor/exec" : "exec");
-    return write_proc(player, name, value);
+    if (write_proc(player, name, value) == 0) return 0;
+    /* For a profile or context that is not loaded the kernel says ENOENT or EINVAL: the file is always there. */
+    return explain(player, "%s to %s", name, label);
 }

@@ -40,8 +40,9 @@ afterAll(async () => {
 });
 
 function runWith(apparmorProfile: string | undefined, script: string): ReturnType<ContainerLab["call"]> {
-  const id = lab.container(({ process }) => {
+  const id = lab.container(({ process, root }) => {
     process.args = ["sh", "-c", script];
+    Object.assign(Object(root), { readonly: false });
     if (apparmorProfile !== undefined) process["apparmorProfile"] = apparmorProfile;
   });
   return lab.call("run", "--bundle", lab.bundle, id);

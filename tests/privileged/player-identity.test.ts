@@ -168,7 +168,7 @@ describe("identity and limits", () => {
   test("an LSM label that the kernel does not know is an error", async () => {
     const label: Action = { kind: "set-exec-label", lsm: "apparmor", label: t("none") };
     const { events } = await lab.play(programOf(START, label, shell("true")));
-    expect(events[2]).toMatch(/^error 1 \d+ set-exec-label \d+\/attr\/apparmor\/exec: /);
+    expect(events[2]).toMatch(/^error 1 \d+ set-exec-label \d+\/attr\/apparmor\/exec to none: /);
   });
 
   test("a session keyring of its own", async () => {
