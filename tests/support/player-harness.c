@@ -56,7 +56,9 @@ static void event(const char *text)
 static int sealed_copy(const char *path)
 {
     int from = check(open(path, O_RDONLY | O_CLOEXEC), path);
-    int to = check(memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING | 0x10 /* MFD_EXEC */), "memfd");
+    int to = memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING | 0x10 /* MFD_EXEC */);
+    /* Before Linux 6.3 the flag does not exist and every such file is executable. */
+    if (to < 0) to = check(memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd");
     static char chunk[65536];
     for (ssize_t size; (size = read(from, chunk, sizeof chunk)) > 0;) {
         check(write(to, chunk, (size_t)size) == size ? 0 : -1, "write");
