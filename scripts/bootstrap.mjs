@@ -1,4 +1,4 @@
-// The way from a fresh clone to a running command: npm run demo | test | test:vm | test:validation | bench.
+// The way from a fresh clone to a running command: npm run demo | demo:k8s | test | test:k8s | test:vm | test:validation | bench.
 // Runs on plain Node.js without any npm package, because it is what installs them.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -15,8 +15,10 @@ const APT_LOCK_SECONDS = 600;
 
 const ENTRY = {
   demo: "scripts/demo/main.ts",
+  "demo:k8s": "scripts/k8s/main.ts",
   test: "tests/run.ts",
   "test:vm": "tests/vm/main.ts",
+  "test:k8s": "tests/k8s/main.ts",
   "test:validation": "tests/validation/main.ts",
   bench: "bench/main.ts",
 };

@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { cp, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "../../src/sys/process.ts";
@@ -38,6 +39,7 @@ export class Cluster {
       } finally {
         lock[Symbol.dispose]();
       }
+      rmSync(PLACE, { recursive: true, force: true });
     };
     try {
       const binaries = await kubernetesBinaries({ log, signal });

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { run } from "../../src/sys/process.ts";
@@ -120,8 +120,10 @@ async function makeNetwork(node: NodeName): Promise<void> {
 /** kubelet wants its group to be there, with what cgroup v1 doesn't hand down by itself. */
 function makeCgroups(node: NodeName): void {
   for (const directory of nodeCgroups(node)) {
-    if (!existsSync(directory)) Bun.spawnSync(["mkdir", "-p", directory]);
-    if (basename(dirname(directory)) !== "cpuset") continue;
+    const hierarchy = basename(dirname(directory));
+    if (hierarchy === "unified") continue;
+    mkdirSync(directory, { recursive: true });
+    if (hierarchy !== "cpuset") continue;
     for (const name of ["cpuset.cpus", "cpuset.mems"])
       writeFileSync(join(directory, name), readFileSync(join(dirname(directory), name)));
   }

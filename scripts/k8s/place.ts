@@ -69,13 +69,13 @@ function sysctlPath(name: string): string {
   return join("/proc/sys", name.replaceAll(".", "/"));
 }
 
-/** The directories of a node's control group: one in each hierarchy. */
+/** The directories of a node's control group: one in each hierarchy, a hybrid machine's unified one too. */
 export function nodeCgroups(node: NodeName): string[] {
   const isUnified = existsSync(join(CGROUPS, "cgroup.controllers"));
   const roots = isUnified
     ? [CGROUPS]
     : readdirSync(CGROUPS, { withFileTypes: true })
-        .filter((entry) => entry.isDirectory() && entry.name !== "unified")
+        .filter((entry) => entry.isDirectory())
         .map((entry) => join(CGROUPS, entry.name));
   return roots.map((root) => join(root, nodeNetwork(node)));
 }
