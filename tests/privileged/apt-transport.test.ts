@@ -1,6 +1,7 @@
 import { afterAll, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fromText } from "../../src/core/bytestring.ts";
 import { download } from "../../src/fixing/apt-transport.ts";
 
@@ -28,11 +29,16 @@ const server = Bun.serve({
     return new Response("no", { status: 404 });
   },
 });
-const proxies = process.env["no_proxy"];
-process.env["no_proxy"] = "127.0.0.1";
+/** Its own, because other programs on this machine download, too. */
+const temporary = mkdtempSync(join(tmpdir(), "atomfs-apt-transport-"));
+const before = { no_proxy: process.env["no_proxy"], TMPDIR: process.env["TMPDIR"] };
+Object.assign(process.env, { no_proxy: "127.0.0.1", TMPDIR: temporary });
 afterAll(async () => {
-  if (proxies === undefined) delete process.env["no_proxy"];
-  else process.env["no_proxy"] = proxies;
+  for (const [name, value] of Object.entries(before)) {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  }
+  rmSync(temporary, { recursive: true });
   await server.stop(true);
 });
 
