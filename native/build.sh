@@ -12,4 +12,4 @@ cd "$(dirname "$0")"
 # shellcheck disable=SC2086 # the flags are words
 exec "${CC:-gcc}" -std=c11 -D_GNU_SOURCE -O2 -fstack-protector-strong -Wall -Wextra -Wshadow -Wvla -Werror \
   $flags -o "$output" \
-  player.c control.c program.c paths.c mounts.c copy_up.c identity.c console.c hook.c execute.c
+  player.c control.c program.c paths.c mounts.c copy_up.c runtime_tree.c identity.c console.c hook.c execute.c

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <grp.h>
 
-enum { READY = 1, FAILURE, WARNING, WAITING, PID, CONTINUE = 16, KEEP, GO };
+enum { READY = 1, FAILURE, WARNING, WAITING, PID, CONTINUE = 16, KEEP, GO, DESCRIPTOR };
 
 int send_packet(int channel, const void *packet, size_t size, int descriptor)
 {
@@ -73,12 +73,44 @@ void end_without_launcher(const struct player *player)
     if (player->guarded && poll(&launcher, 1, 0) > 0) _exit(EXIT_FAILED);
 }
 
+/*
+ * The type of the next packet; 0 if the other side has closed. Of DESCRIPTOR: `index`, and `descriptor`, -1 if none came along.
+ */
+static uint32_t receive_command(int channel, uint32_t *index, int *descriptor)
+{
+    uint32_t words[2] = {0, 0};
+    struct iovec data = {words, sizeof words};
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct msghdr message = {
+        .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t size;
+    do size = recvmsg(channel, &message, MSG_CMSG_CLOEXEC);
+    while (size < 0 && errno == EINTR);
+    struct cmsghdr *header = size < 0 ? NULL : CMSG_FIRSTHDR(&message);
+    bool came = header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+                header->cmsg_len == CMSG_LEN(sizeof(int));
+    *descriptor = -1;
+    if (came) memcpy(descriptor, CMSG_DATA(header), sizeof *descriptor);
+    *index = words[1];
+    return size == (words[0] == DESCRIPTOR ? 8 : 4) ? words[0] : 0;
+}
+
+/* What the launcher could not open before takes its place among the descriptors, until the launcher says to go on. */
 int await_launcher(struct player *player, const struct field *f)
 {
     (void)f;
     if (send_words(player, (uint32_t[]){WAITING, player->operation}, 8) < 0) return -1;
-    if (receive_type(player->channel) != CONTINUE) _exit(EXIT_FAILED);
-    return 0;
+    for (;;) {
+        uint32_t index;
+        cleanup_fd int descriptor = -1;
+        uint32_t type = receive_command(player->channel, &index, &descriptor);
+        if (type == CONTINUE) return 0;
+        if (type != DESCRIPTOR || descriptor < 0 || index >= player->program.descriptors) _exit(EXIT_FAILED);
+        if (dup3(descriptor, FIRST_DESCRIPTOR + (int)index, O_CLOEXEC) < 0) return explain(player, "take a descriptor");
+    }
 }
 
 int await_start(struct player *player, const struct field *f)

@@ -1,6 +1,7 @@
 /* A hook: the state on its stdin, what it writes kept for the error. */
 #include "player.h"
 
+#include <ctype.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -39,7 +40,8 @@ static int wait_for_hook(pid_t child, int timeout_ms, int *status)
     return result == 0 ? -1 : 0;
 }
 
-static int explain_status(struct player *player, const char *path, int status, int output)
+/* ECANCELED: the text says it all. */
+static int explain_status(struct player *player, const char *name, const char *path, int status, int output)
 {
     char text[OUTPUT_SHOWN];
     off_t size = lseek(output, 0, SEEK_END);
@@ -48,14 +50,29 @@ static int explain_status(struct player *player, const char *path, int status, i
     while (length > 0 && text[length - 1] == '\n') length--;
     text[length < 0 ? 0 : length] = 0;
     errno = ECANCELED;
-    const char *how = WIFSIGNALED(status) ? "signal" : "exit code";
+    const char *how = WIFSIGNALED(status) ? "ended by signal" : "exit status";
     int number = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
-    return explain(player, "%.200s ended with %s %d%s%s", path, how, number, length > 0 ? ": " : "", text);
+    return explain(player, "error running %.60s: %.200s: %s %d%s%s", name, path, how, number,
+                   length > 0 ? ", output: " : "", text);
+}
+
+static int explain_timeout(struct player *player, const char *name, const char *path, uint32_t timeout)
+{
+    errno = ECANCELED;
+    return explain(player, "error running %.60s: %.200s: hook ran past specified timeout of %u.%us", name, path,
+                   timeout / 1000, timeout % 1000 / 100);
+}
+
+static int explain_errno(struct player *player, const char *name, const char *path)
+{
+    const char *reason = strerror(errno);
+    errno = ECANCELED;
+    return explain(player, "error running %.60s: %.200s: %c%s", name, path, tolower(reason[0]), reason + 1);
 }
 
 int run_hook(struct player *player, const struct field *f)
 {
-    const char *path = f[0].bytes;
+    const char *path = f[0].bytes, *name = f[5].bytes;
     cleanup_free char **args = string_array(&f[1]);
     cleanup_free char **env = string_array(&f[2]);
     uint32_t timeout = (uint32_t)f[4].number;
@@ -63,23 +80,20 @@ int run_hook(struct player *player, const struct field *f)
     cleanup_fd int input = memory_file(f[3].bytes, f[3].size);
     cleanup_fd int output = memory_file("", 0);
     int failed[2];
-    if (input < 0 || output < 0 || pipe2(failed, O_CLOEXEC) < 0) return explain(player, "%s", path);
+    if (input < 0 || output < 0 || pipe2(failed, O_CLOEXEC) < 0) return explain_errno(player, name, path);
     pid_t child = fork();
     if (child == 0) become_hook(path, args, env, (int[]){input, output}, failed[1]);
     close_fd(&failed[1]);
     cleanup_fd int failure = failed[0];
-    if (child < 0) return explain(player, "%s", path);
+    if (child < 0) return explain_errno(player, name, path);
 
     int status = 0, error;
     int limit = timeout == 0 ? -1 : timeout > INT32_MAX ? INT32_MAX : (int)timeout;
-    if (wait_for_hook(child, limit, &status) < 0) {
-        errno = ETIMEDOUT;
-        return explain(player, "%s", path);
-    }
+    if (wait_for_hook(child, limit, &status) < 0) return explain_timeout(player, name, path, timeout);
     if (read(failure, &error, sizeof error) == sizeof error) {
         errno = error;
-        return explain(player, "%s", path);
+        return explain_errno(player, name, path);
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
-    return explain_status(player, path, status, output);
+    return explain_status(player, name, path, status, output);
 }

@@ -51,6 +51,8 @@ static operation_function *const FUNCTIONS[OPERATION_CODES] = {
     [JOIN_NAMESPACES] = join_namespaces,
     [FIND_EXECUTABLE] = find_executable,
     [ENTER_NAMESPACE] = enter_namespace,
+    [ENTER_RUNTIME_TREE] = enter_runtime_tree,
+    [LEAVE_RUNTIME_TREE] = leave_runtime_tree,
 };
 
 void close_fd(int *fd)
@@ -153,10 +155,10 @@ static int tidy_descriptors(struct player *player)
     return player->root < 0 ? explain(player, "open the root") : 0;
 }
 
-/* "make-node /dev/null: permission denied", and for `execute` only what the engines know from other runtimes. */
+/* "make-node /dev/null: permission denied", and only its own text of what names its reason itself, as `execute` does. */
 static void describe(struct player *player, enum operation_code code, int error, char *text, size_t size)
 {
-    if (player->exit_code != EXIT_FAILED) {
+    if (player->exit_code != EXIT_FAILED || error == ECANCELED) {
         snprintf(text, size, "%s", player->text);
         return;
     }

@@ -114,5 +114,7 @@ int await_launcher(struct player *player, const struct field *f);
 int join_namespaces(struct player *player, const struct field *f);
 int find_executable(struct player *player, const struct field *f);
 int enter_namespace(struct player *player, const struct field *f);
+int enter_runtime_tree(struct player *player, const struct field *f);
+int leave_runtime_tree(struct player *player, const struct field *f);
 
 #endif

@@ -26,7 +26,7 @@ static const struct {
     [15] = {"set-oom-score", "u"},
     [16] = {"set-session-keyring", "s"},
     [17] = {"await-start", ""},
-    [18] = {"run-hook", "sllbu"},
+    [18] = {"run-hook", "sllbus"},
     [19] = {"set-rlimit", "uUU"},
     [20] = {"set-umask", "u"},
     [21] = {"set-personality", "u"},
@@ -41,6 +41,8 @@ static const struct {
     [30] = {"join-namespaces", "du"},
     [31] = {"find-executable", "ssuuUn"},
     [32] = {"enter-namespace", "du"},
+    [33] = {"enter-runtime-tree", "ds"},
+    [34] = {"leave-runtime-tree", ""},
 };
 
 /* What is left to read. Once `bad`, every further read gives nothing. */

@@ -76,24 +76,6 @@ export function enableControllers(root: string, path: string, controllers: reado
   }
 }
 
-/**
- * Makes the directories and those above them that are absent.
- * @returns those that were not there, topmost first
- */
-export function makeCgroups(directories: readonly string[]): string[] {
-  const made: string[] = [];
-  for (const directory of directories) {
-    const absent: string[] = [];
-    for (let at = directory; !existsSync(at); at = dirname(at)) absent.unshift(at);
-    for (const path of absent) {
-      mkdirSync(path, { recursive: true });
-      made.push(path);
-      fillCpuset(path);
-    }
-  }
-  return made;
-}
-
 const CPUSET_FILES = ["cpuset.cpus", "cpuset.mems"] as const;
 
 /**
@@ -111,12 +93,6 @@ export function inheritedCpuset(directories: readonly string[]): [file: string, 
     }
     return [];
   });
-}
-
-function fillCpuset(directory: string): void {
-  for (const [name, value] of inheritedCpuset([directory])) {
-    if (readIfThere(join(directory, name))?.trim() === "") writeValue(join(directory, name), value);
-  }
 }
 
 /** Removes groups with all groups in them. What is not there is no error. @throws AtomfsError if one stays in use */

@@ -29,6 +29,16 @@ const COMMANDS = { continue: 16, keep: 17, go: 18 } as const;
 
 const NO_OPERATION = 0xffffffff;
 
+const DESCRIPTOR = 19;
+
+/** Goes with a descriptor that takes this index's place; any number of them, after "waiting" and before "continue". */
+export function encodeDescriptor(index: number): Uint8Array {
+  const packet = Buffer.alloc(8);
+  packet.writeUInt32LE(DESCRIPTOR, 0);
+  packet.writeUInt32LE(index, 4);
+  return packet;
+}
+
 export function encodeCommand(command: keyof typeof COMMANDS): Uint8Array {
   const packet = Buffer.alloc(4);
   packet.writeUInt32LE(COMMANDS[command]);

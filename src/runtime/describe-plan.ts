@@ -21,7 +21,7 @@ export function describePlan(plan: LaunchPlan): string {
       "cgroup writes",
       cgroups.writes.map(({ file, value, onError }) => `${file} = ${value}${suffix(onError)}`),
     ],
-    ["hooks at create", plan.hooks.create.map(({ path }) => path)],
+    ["hooks at create", [...plan.hooks.prestart, ...plan.hooks.createRuntime].map(({ path }) => path)],
     ["hooks after start", plan.hooks.poststart.map(({ path }) => path)],
     ["hooks after stop", plan.hooks.poststop.map(({ path }) => path)],
     ["warnings", [...plan.warnings, ...cgroups.warnings]],
@@ -56,7 +56,8 @@ function describeDescriptor(descriptor: DescriptorRequest): string {
     case "device-node":
       return `device-node ${displayText(descriptor.path)} ${descriptor.type} ${descriptor.major}:${descriptor.minor}`;
     case "console-socket":
-      return "console-socket";
+    case "runtime-tree":
+      return descriptor.kind;
     case "filesystem": {
       const { type, source, options, attributes } = descriptor;
       const shown = options.map(([key, value]) => (value === "" ? key : `${key}=${value}`)).join(",");

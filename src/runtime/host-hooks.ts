@@ -3,6 +3,7 @@ import type { HookConfig } from "../formats/oci/runtime-config/types.ts";
 import type { OciState } from "./oci-state.ts";
 
 const OUTPUT_SHOWN = 1000;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Runs hooks one after the other.
@@ -32,17 +33,30 @@ async function runHook(hook: HookConfig, state: OciState): Promise<string | unde
       stdin: Buffer.from(JSON.stringify(state)),
       stdout: "pipe",
       stderr: "pipe",
-      ...(hook.timeout === undefined ? {} : { timeout: hook.timeout * 1000, killSignal: "SIGKILL" as const }),
     });
   } catch (error) {
     return `${hook.path}: ${error instanceof Error ? error.message : String(error)}`;
   }
-  await child.exited;
+  const inTime = await endsInTime(child, hook.timeout);
+  if (!inTime) return `${hook.path}: hook ran past specified timeout of ${hook.timeout}.0s`;
   if (child.exitCode === 0) return undefined;
   const ending = child.signalCode === null ? `exit status ${child.exitCode}` : `ended by ${child.signalCode}`;
   const stdout = await shown(child.stdout);
   const stderr = await shown(child.stderr);
   return `${hook.path}: ${ending}, stdout: ${stdout}, stderr: ${stderr}`;
+}
+
+/** @param seconds undefined: it may take as long as it wants */
+async function endsInTime(child: Bun.Subprocess, seconds: number | undefined): Promise<boolean> {
+  let late = false;
+  const end = (): void => {
+    late = true;
+    child.kill("SIGKILL");
+  };
+  const timer = seconds === undefined ? undefined : setTimeout(end, Math.min(seconds * 1000, MAX_TIMER_MS));
+  await child.exited;
+  clearTimeout(timer);
+  return !late;
 }
 
 /** A hook may leave something running that keeps the pipe open: what is there after its end is all that counts. */

@@ -6,7 +6,14 @@ import { hasCode } from "../sys/ffi.ts";
 import { sealedCopy, sealedMemfd } from "../sys/memfd.ts";
 import { readStat } from "../sys/pid.ts";
 import { learnSenders, listenUnix, receiveMessage, sendMessage, socketPair } from "../sys/socket.ts";
-import { decodeReport, encodeCommand, MAX_PACKET, PLAYER_FDS, type Trouble } from "./control-protocol.ts";
+import {
+  decodeReport,
+  encodeCommand,
+  encodeDescriptor,
+  MAX_PACKET,
+  PLAYER_FDS,
+  type Trouble,
+} from "./control-protocol.ts";
 import { FILES, nameProcess, PLAYER_NAME, type ProcessName } from "./state.ts";
 
 const SIGKILL = 9;
@@ -15,6 +22,9 @@ const LXC_LOCKS = "/run/lxc/lock";
 
 /** A user namespace gets a sysfs only where it sees one that may be written. Optional: with another's network it gets none. */
 const WHOLE_SYSFS = "lxc.mount.entry = sysfs sys sysfs nosuid,nodev,noexec,optional,create=dir 0 0";
+
+/** What could not be opened before, in the place of the descriptor with this index. It stays the caller's. */
+export type LateDescriptor = { readonly index: number; readonly fd: Fd };
 
 export type LaunchRequest = {
   readonly id: string;
@@ -29,8 +39,8 @@ export type LaunchRequest = {
   readonly inUserNamespace: boolean;
   /** In the order of the program's indices. They stay the caller's. */
   readonly descriptors: readonly Fd[];
-  /** At each await-launcher: init waits meanwhile. */
-  readonly onWaiting: (init: number, operation: number) => Promise<void> | void;
+  /** At each await-launcher: init waits meanwhile, and gets what is returned. */
+  readonly onWaiting: (init: number, operation: number) => Promise<readonly LateDescriptor[]>;
   readonly onWarning: (trouble: Trouble) => void;
 };
 
@@ -164,7 +174,8 @@ async function untilReady(control: Fd, request: LaunchRequest): Promise<number> 
         request.onWarning(report);
         break;
       case "waiting":
-        await request.onWaiting(senderOf(sender), report.operation);
+        for (const { index, fd } of await request.onWaiting(senderOf(sender), report.operation))
+          sendMessage(control, encodeDescriptor(index), [fd]);
         sendMessage(control, encodeCommand("continue"));
         break;
       case "ready":

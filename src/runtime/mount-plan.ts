@@ -187,12 +187,15 @@ function planFilesystem(
   if (late) last.push([path, { set: ATTRIBUTE.readonly, clear: 0, recursive: false }]);
 }
 
-/** In a cgroup namespace of its own the filesystem's root is the container's cgroup, else the host's. */
+/**
+ * In a cgroup namespace of its own the filesystem's root is the container's cgroup, else the host's. A new user namespace may mount
+ * only a cgroup namespace that is its own: it gets the host's mount, which shows the same.
+ */
 function planCgroup2(context: MountContext, options: MountOptions, path: ByteString, draft: Draft): void {
-  const { config, host, cgroupPath } = context;
-  // A new user namespace may mount only a cgroup namespace that is its own.
+  const { config, host } = context;
   if (namespaceOf(config, "user") !== undefined && namespaceOf(config, "cgroup") === undefined) {
-    attachCgroup(`${host.cgroups.unified ?? ""}${cgroupPath}`, options.attributes, path, draft);
+    const source = fromText(host.cgroups.unified ?? "/sys/fs/cgroup");
+    attachCgroup("bind-source", source, options.attributes, path, draft);
     return;
   }
   mountCgroup("cgroup2", options.filesystem, options.attributes.set, path, draft);
@@ -225,7 +228,8 @@ function planCgroup1(
     const place = fromText(`/${directory}`);
     const target = (path + place) as ByteString;
     if (namespaceOf(config, "cgroup") === undefined) {
-      attachCgroup(`${mountPoint}${cgroupPath}`, attributes, target, draft);
+      const source = fromText(mountPoint + cgroupPath);
+      attachCgroup("cgroup-directory", source, attributes, target, draft);
     } else {
       const named = controllers.some((controller) => controller.startsWith("name="));
       const names = controllers.map((controller): [string, string] =>
@@ -243,8 +247,14 @@ function planCgroup1(
     last.push([path, { set: ATTRIBUTE.readonly, clear: 0, recursive: false }]);
 }
 
-function attachCgroup(source: string, attributes: MountAttributes, path: ByteString, draft: Draft): void {
-  const mount = request(draft, { kind: "cgroup-directory", path: fromText(source), attributes });
+function attachCgroup(
+  kind: "bind-source" | "cgroup-directory",
+  source: ByteString,
+  attributes: MountAttributes,
+  path: ByteString,
+  draft: Draft,
+): void {
+  const mount = request(draft, { kind, path: source, recursive: false, attributes });
   add(draft, { kind: "attach-mount", mount, path, create: "dir" });
   add(draft, { kind: "set-propagation", path, propagation: "private", recursive: true });
 }

@@ -102,6 +102,14 @@ export type Action =
       readonly columns: number;
       readonly bindConsole: boolean;
     }
+  /**
+   * The root becomes that of `tree`, a mount tree of the runtime, and the container's own root, with all of its mounts, is at
+   * `container` in it: what a hook sees that runs after the mounts and before pivot_root. The working directory is the
+   * container's root, as in runc. Neither it nor what it is put on may be shared.
+   */
+  | { readonly kind: "enter-runtime-tree"; readonly tree: DescriptorIndex; readonly container: ByteString }
+  /** The container's root is the root again, and nothing is left of the other tree. */
+  | { readonly kind: "leave-runtime-tree" }
   | { readonly kind: "make-root-readonly" }
   /** Where the program joins a user namespace: before. */
   | { readonly kind: "set-oom-score"; readonly value: number }
@@ -132,6 +140,8 @@ export type Action =
       readonly env: readonly ByteString[];
       readonly state: Uint8Array;
       readonly timeoutMs: number;
+      /** For its error: "startContainer hook #0". */
+      readonly name: ByteString;
     }
   | { readonly kind: "set-rlimit"; readonly resource: number; readonly soft: bigint; readonly hard: bigint }
   | { readonly kind: "set-umask"; readonly mask: number }

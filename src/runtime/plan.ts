@@ -21,7 +21,7 @@ export type LaunchPlan = {
   readonly state: StateSnapshot;
 };
 
-/** What the launcher opens for the player. */
+/** What the launcher opens for the player: before it starts liblxc, or, where that is said, when init waits for it. */
 export type DescriptorRequest =
   /**
    * open_tree(OPEN_TREE_CLONE) of a path of the host, symlinks followed, `recursive` with AT_RECURSIVE; then mount_setattr with
@@ -33,8 +33,15 @@ export type DescriptorRequest =
       readonly recursive: boolean;
       readonly attributes: MountAttributes;
     }
-  /** The same of the container's own directory in a cgroup hierarchy, which exists only after liblxc has made it. */
-  | { readonly kind: "cgroup-directory"; readonly path: ByteString; readonly attributes: MountAttributes }
+  /** The same of the container's own directory in a cgroup hierarchy, which liblxc makes: when init waits. */
+  | {
+      readonly kind: "cgroup-directory";
+      readonly path: ByteString;
+      readonly recursive: false;
+      readonly attributes: MountAttributes;
+    }
+  /** All that the runtime itself sees, for hooks: `bind-source` of "/", and nothing mounted in it reaches the host. When init waits. */
+  | { readonly kind: "runtime-tree" }
   /**
    * The same of a device node, for a container that may not make one: of `path` if that is this device on the host, else of a
    * node that the launcher makes where nobody else can see it.
@@ -63,8 +70,9 @@ export type DescriptorRequest =
 
 /** Hooks that run in the runtime's namespaces, in this order, with the state on stdin. */
 export type HostHooks = {
-  /** At create, before the program's mounts: `prestart`, then `createRuntime`. */
-  readonly create: readonly HookConfig[];
+  /** At create, before the program's mounts. */
+  readonly prestart: readonly HookConfig[];
+  readonly createRuntime: readonly HookConfig[];
   readonly poststart: readonly HookConfig[];
   readonly poststop: readonly HookConfig[];
 };

@@ -144,7 +144,6 @@ test.each<[string, (document: Json & { linux: Json; process: Json }) => void]>([
   ["linux.memoryPolicy", ({ linux }) => Object.assign(linux, { memoryPolicy: { mode: "MPOL_BIND" } })],
   ["linux.timeOffsets", ({ linux }) => Object.assign(linux, { timeOffsets: { boottime: { secs: 1 } } })],
   ["linux.netDevices", ({ linux }) => Object.assign(linux, { netDevices: { eth0: {} } })],
-  ["hooks.createContainer", (all) => Object.assign(all, { hooks: { createContainer: [{ path: "/h" }] } })],
   ["process.scheduler", ({ process }) => Object.assign(process, { scheduler: { policy: "SCHED_FIFO" } })],
   [
     "process.ioPriority",
@@ -238,6 +237,53 @@ test("a container without a process can be created and has nothing to execute", 
   expect(made.state.hasProcess).toBe(false);
   expect(kinds(made)).not.toContain("execute");
   expect(kinds(made).at(-1)).toBe("await-start");
+});
+
+test("createContainer hooks run in the runtime's tree, after the mounts and before the root can be shared or read-only", () => {
+  const hooks = {
+    createContainer: [{ path: "/bin/one" }, { path: "/bin/two", args: ["argv0"], timeout: 3e6 }],
+  };
+  const made = plan(
+    template((all) => {
+      Object.assign(all, { hooks, root: { path: "rootfs", readonly: true } });
+      Object.assign(all.linux, { rootfsPropagation: "shared" });
+    }),
+  );
+  const order = kinds(made);
+  const at = order.indexOf("enter-runtime-tree");
+  expect(order.slice(at, at + 4)).toEqual([
+    "enter-runtime-tree",
+    "run-hook",
+    "run-hook",
+    "leave-runtime-tree",
+  ]);
+  const last = (kind: string): number => order.lastIndexOf(kind);
+  expect(Math.max(last("mount-filesystem"), last("make-node"), last("make-symlink"))).toBeLessThan(at);
+  expect(Math.min(last("set-propagation"), last("make-root-readonly"))).toBeGreaterThan(at);
+  expect(made.descriptors).toContainEqual({ kind: "runtime-tree" });
+  const [one, two] = made.program.operations.flatMap(({ does }) => (does.kind === "run-hook" ? [does] : []));
+  expect(one).toMatchObject({ args: ["/bin/one"], name: "createContainer hook #0", timeoutMs: 0 });
+  expect(two).toMatchObject({ args: ["argv0"], name: "createContainer hook #1", timeoutMs: 2 ** 31 - 1 });
+  expect(JSON.parse(Buffer.from(one?.state ?? []).toString())).toMatchObject({ status: "creating", pid: 1 });
+});
+
+test("createContainer hooks change no mount namespace that others use", () => {
+  const hooks = { createContainer: [{ path: "/h" }] };
+  const change = (all: Json & { linux: Json }): void => {
+    Object.assign(all, { hooks });
+    Object.assign(all.linux, { namespaces: [{ type: "mount", path: "/proc/1/ns/mnt" }, { type: "uts" }] });
+  };
+  expect(() => plan(template(change))).toThrow("hooks.createContainer");
+});
+
+test("without a cgroup namespace, a user namespace gets the host's mount of cgroup v2", () => {
+  const change = (all: Json & { linux: Json }): void => {
+    const map = [{ containerID: 0, hostID: 100_000, size: 1000 }];
+    const namespaces = [{ type: "mount" }, { type: "user" }, { type: "uts" }, { type: "network" }];
+    Object.assign(all.linux, { uidMappings: map, gidMappings: map, namespaces });
+  };
+  const made = plan(template(change), UNIFIED).descriptors;
+  expect(made).toContainEqual(expect.objectContaining({ kind: "bind-source", path: "/sys/fs/cgroup" }));
 });
 
 test("seccomp comes before the capabilities go, with no_new_privs last", () => {

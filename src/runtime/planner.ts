@@ -68,7 +68,8 @@ export function planLaunch(config: RuntimeConfig, host: HostFacts, options: Laun
     descriptors: draft.descriptors,
     cgroups,
     hooks: {
-      create: [...hooks.prestart, ...hooks.createRuntime],
+      prestart: hooks.prestart,
+      createRuntime: hooks.createRuntime,
       poststart: hooks.poststart,
       poststop: hooks.poststop,
     },
@@ -131,6 +132,7 @@ function planCreation(
   add(draft, { kind: "set-propagation", path: root, propagation: "private", recursive: true });
   planMounts({ config, host, bundle: options.bundle, cgroupPath: cgroups.path }, draft);
   planDevices(config, draft);
+  planCreateContainer(config, options, draft);
   if (process?.terminal) planConsole(config, process, draft);
   if (process !== undefined)
     add(draft, { kind: "change-directory", path: fromText(process.cwd), create: true });
@@ -215,17 +217,42 @@ function keepsGroups({ annotations }: RuntimeConfig): boolean {
   return annotations.get(KEEP_GROUPS) === "1";
 }
 
-function planStart(config: RuntimeConfig, host: HostFacts, options: LaunchOptions, draft: Draft): void {
-  for (const { path, args, env, timeout } of config.hooks.startContainer) {
+/** Of poll(2): 24 days. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** In the container's namespaces, but in the runtime's tree, where the container's is at the place that the bundle says. */
+function planCreateContainer(config: RuntimeConfig, options: LaunchOptions, draft: Draft): void {
+  if (config.hooks.createContainer.length === 0) return;
+  if (namespaceOf(config, "mount")?.path !== undefined)
+    unsupported("hooks.createContainer", "in a mount namespace that others use, their root would change");
+  const tree = request(draft, { kind: "runtime-tree" });
+  add(draft, { kind: "enter-runtime-tree", tree, container: fromText(options.rootfs) });
+  planHooks("createContainer", "creating", config, options, draft);
+  add(draft, { kind: "leave-runtime-tree" });
+}
+
+function planHooks(
+  stage: "createContainer" | "startContainer",
+  status: "creating" | "created",
+  config: RuntimeConfig,
+  options: LaunchOptions,
+  draft: Draft,
+): void {
+  for (const [i, { path, args, env, timeout }] of config.hooks[stage].entries()) {
     add(draft, {
       kind: "run-hook",
       path: fromText(path),
-      args: args.map(fromText),
+      args: (args.length === 0 ? [path] : args).map(fromText),
       env: env.map(fromText),
-      state: hookState(config, options),
-      timeoutMs: (timeout ?? 0) * 1000,
+      state: hookState(status, config, options),
+      timeoutMs: Math.min((timeout ?? 0) * 1000, MAX_TIMEOUT_MS),
+      name: fromText(`${stage} hook #${i}`),
     });
   }
+}
+
+function planStart(config: RuntimeConfig, host: HostFacts, options: LaunchOptions, draft: Draft): void {
+  planHooks("startContainer", "created", config, options, draft);
   if (config.process === undefined) return;
   planProcess(
     config.process,
@@ -247,9 +274,13 @@ function planStart(config: RuntimeConfig, host: HostFacts, options: LaunchOption
  * The state that hooks inside the container get: the process's number is that of its own PID namespace, as in runc, and is left
  * out where only the kernel knows it.
  */
-function hookState(config: RuntimeConfig, { id, bundle }: LaunchOptions): Uint8Array {
+function hookState(
+  status: "creating" | "created",
+  config: RuntimeConfig,
+  { id, bundle }: LaunchOptions,
+): Uint8Array {
   const pid = isNew(config, "pid") ? { pid: 1 } : {};
   const annotations = Object.fromEntries(config.annotations);
-  const state = { ociVersion: config.ociVersion, id, status: "created", ...pid, bundle, annotations };
+  const state = { ociVersion: config.ociVersion, id, status, ...pid, bundle, annotations };
   return Buffer.from(JSON.stringify(state));
 }

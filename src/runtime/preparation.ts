@@ -4,17 +4,17 @@ import { toBytes } from "../core/bytestring.ts";
 import { AtomfsError } from "../core/errors.ts";
 import { Fd } from "../sys/fd.ts";
 import { makeNode } from "../sys/files.ts";
-import { cloneMountTree, MOUNT_ATTR, mountByOptions, setMountAttributes, unmountAt } from "../sys/mount.ts";
+import {
+  cloneMountTree,
+  MOUNT_ATTR,
+  makeMountsSlave,
+  mountByOptions,
+  setMountAttributes,
+  unmountAt,
+} from "../sys/mount.ts";
 import { connectUnix } from "../sys/socket.ts";
 import type { CgroupPlan } from "./cgroup-plan.ts";
-import {
-  applyWrites,
-  attachProcess,
-  enableControllers,
-  inheritedCpuset,
-  makeCgroups,
-  removeCgroups,
-} from "./cgroups.ts";
+import { applyWrites, enableControllers, inheritedCpuset, removeCgroups } from "./cgroups.ts";
 import type { DescriptorRequest, LaunchPlan } from "./plan.ts";
 import type { PreparedCgroups, PreparedLaunch } from "./prepared-launch.ts";
 import { encodeProgram } from "./program-codec.ts";
@@ -34,15 +34,20 @@ export type Places = {
 /** Makes a plan ready to be carried out: encodes what is encoded, says how what must be opened is opened. */
 export function prepareLaunch(plan: LaunchPlan, places: Places): PreparedLaunch {
   const { state } = plan;
-  const needsOwnCgroups = plan.descriptors.some(({ kind }) => kind === "cgroup-directory");
-  const cgroups = prepareCgroups(plan.cgroups, needsOwnCgroups);
+  const cgroups = prepareCgroups(plan.cgroups);
   const lines = [...plan.lxcConfig, ...cgroups.overrides];
   return {
     lxcConfig: lines.map(([key, value]) => configLine(key, value)).join(""),
     program: encodeProgram(plan.program),
     player: places.player,
     openDescriptors: (stack) =>
-      plan.descriptors.map((request, i) => stack.use(openDescriptor(request, i, places))),
+      plan.descriptors.map((request, i) =>
+        stack.use(isLate(request) ? placeholder() : openDescriptor(request, i, places)),
+      ),
+    openLateDescriptors: (stack) =>
+      plan.descriptors.flatMap((request, index) =>
+        isLate(request) ? [{ index, fd: stack.use(openDescriptor(request, index, places)) }] : [],
+      ),
     inUserNamespace: plan.inUserNamespace,
     rootfs: state.rootfs,
     ociVersion: state.ociVersion,
@@ -64,86 +69,59 @@ function configLine(key: string, value: string): string {
 
 /**
  * liblxc makes the container's directories, because what it starts with in them is what a new cgroup namespace shows, and
- * because on v2 it hangs the device rules there. But where directories are bound into the container, they must be there before
- * liblxc starts: then it gets others that nobody needs, and init is moved.
+ * because on v2 it hangs the device rules there.
  */
-function prepareCgroups(
-  plan: CgroupPlan,
-  needsOwn: boolean,
-): PreparedCgroups & { readonly overrides: LaunchPlan["lxcConfig"] } {
+function prepareCgroups(plan: CgroupPlan): PreparedCgroups & { readonly overrides: LaunchPlan["lxcConfig"] } {
   const roots = plan.directories.map((directory) => directory.slice(0, -plan.path.length));
   const inEach = (path: string): string[] => roots.map((root) => `${root}/${path}`);
-  const settings = new Map(plan.lxcConfig);
-  const pivot = settings.get("lxc.cgroup.dir.monitor.pivot");
-  const ofMonitor = [...inEach(plan.monitorPath.slice(1)), ...(pivot === undefined ? [] : inEach(pivot))];
+  const pivot = new Map(plan.lxcConfig).get("lxc.cgroup.dir.monitor.pivot");
   const { systemd } = plan;
-  const systemdUnit = systemd?.scope.unit;
   let started: StartedScope | undefined;
-  const beginScope = (): void => {
-    if (systemd !== undefined) started = startScope(systemd.scope, systemd.unified);
-  };
-  const setLimits = (): string[] => {
-    started?.release();
-    return applyWrites(plan.writes);
-  };
-  const openParents = (): void => {
-    for (const root of roots) enableControllers(root, plan.path, plan.controllers);
-  };
-  if (!needsOwn) {
-    return {
-      path: plan.path,
-      directories: plan.directories,
-      ofMonitor,
-      systemdUnit,
-      // liblxc fills only what it makes above the container's own.
-      overrides: inheritedCpuset(plan.directories).map(([file, value]) => [`lxc.cgroup.${file}`, value]),
-      beforeLaunch() {
-        beginScope();
-        // liblxc refuses a directory that exists; an empty one is a left-over or the caller's kindness.
-        removeCgroups(plan.directories);
-        openParents();
-      },
-      whileWaiting: setLimits,
-    };
-  }
-  if (plan.controllers.length > 0 || settings.has("lxc.cgroup2.devices.deny")) {
-    throw new AtomfsError(
-      "unsupported",
-      "A cgroup mount without a cgroup namespace is not implemented on cgroup v2",
-    );
-  }
-  const payload = `${plan.monitorPath.slice(1)}-payload`;
   return {
     path: plan.path,
     directories: plan.directories,
-    ofMonitor: [...ofMonitor, ...inEach(payload)],
-    overrides: [["lxc.cgroup.dir.container", payload]],
-    systemdUnit,
+    ofMonitor: [...inEach(plan.monitorPath.slice(1)), ...(pivot === undefined ? [] : inEach(pivot))],
+    systemdUnit: systemd?.scope.unit,
+    // liblxc fills only what it makes above the container's own.
+    overrides: inheritedCpuset(plan.directories).map(([file, value]) => [`lxc.cgroup.${file}`, value]),
     beforeLaunch() {
-      beginScope();
-      makeCgroups(plan.directories);
+      if (systemd !== undefined) started = startScope(systemd.scope, systemd.unified);
+      // liblxc refuses a directory that exists; an empty one is a left-over or the caller's kindness.
+      removeCgroups(plan.directories);
+      for (const root of roots) enableControllers(root, plan.path, plan.controllers);
     },
-    whileWaiting(init) {
-      attachProcess(plan.directories, init);
-      return setLimits();
+    whileWaiting() {
+      started?.release();
+      return applyWrites(plan.writes);
     },
   };
+}
+
+/** What is there only when init is. */
+function isLate({ kind }: DescriptorRequest): boolean {
+  return kind === "cgroup-directory" || kind === "runtime-tree";
+}
+
+/** Every descriptor of a program is open from its start. */
+function placeholder(): Fd {
+  return new Fd(openSync("/dev/null", constants.O_RDONLY));
 }
 
 /** @param index names a file that is there for a moment */
 export function openDescriptor(request: DescriptorRequest, index: number, places: Places): Fd {
   switch (request.kind) {
-    case "bind-source": {
+    case "bind-source":
+    case "cgroup-directory": {
       using stack = new DisposableStack();
       const mount = stack.use(cloneMountTree(toBytes(request.path), request.recursive));
       setMountAttributes(mount, request.attributes);
       stack.move();
       return mount;
     }
-    case "cgroup-directory": {
+    case "runtime-tree": {
       using stack = new DisposableStack();
-      const mount = stack.use(cloneMountTree(toBytes(request.path), false));
-      setMountAttributes(mount, request.attributes);
+      const mount = stack.use(cloneMountTree("/", true));
+      makeMountsSlave(mount);
       stack.move();
       return mount;
     }

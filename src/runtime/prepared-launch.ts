@@ -2,6 +2,7 @@ import type { RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
 import type { Fd } from "../sys/fd.ts";
 import type { ForegroundConsole } from "./foreground-console.ts";
 import type { CreateOptions } from "./invocation.ts";
+import type { LateDescriptor } from "./launcher.ts";
 import type { HostHooks } from "./plan.ts";
 import type { Session } from "./session.ts";
 
@@ -17,7 +18,7 @@ export type PreparedCgroups = {
   readonly systemdUnit: string | undefined;
   readonly beforeLaunch: () => void;
   /** Init is there and waits. @returns warnings */
-  readonly whileWaiting: (init: number) => readonly string[];
+  readonly whileWaiting: () => readonly string[];
 };
 
 /** Everything that a container is made of, decided. Nothing of it is on the machine yet. */
@@ -27,8 +28,10 @@ export type PreparedLaunch = {
   readonly program: Uint8Array;
   /** Path of the player's executable. */
   readonly player: string;
-  /** In the order of the program's indices; to be called when the cgroups are ready. */
+  /** In the order of the program's indices, with something else in the places of the late ones. */
   readonly openDescriptors: (stack: DisposableStack) => readonly Fd[];
+  /** What there is to open only when init waits. */
+  readonly openLateDescriptors: (stack: DisposableStack) => readonly LateDescriptor[];
   /** As the plan's. */
   readonly inUserNamespace: boolean;
   readonly rootfs: string;

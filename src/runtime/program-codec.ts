@@ -97,7 +97,7 @@ const LAYOUTS: { readonly [K in Kind]: Layout<K> } = {
   "set-oom-score": layout(15, { value: i32 }),
   "set-session-keyring": layout(16, { name: text }),
   "await-start": layout(17, {}),
-  "run-hook": layout(18, { path: text, args: texts, env: texts, state: bytes, timeoutMs: u32 }),
+  "run-hook": layout(18, { path: text, args: texts, env: texts, state: bytes, timeoutMs: u32, name: text }),
   "set-rlimit": layout(19, { resource: u32, soft: u64, hard: u64 }),
   "set-umask": layout(20, { mask: u32 }),
   "set-personality": layout(21, { value: u32 }),
@@ -111,6 +111,8 @@ const LAYOUTS: { readonly [K in Kind]: Layout<K> } = {
   "await-launcher": layout(29, {}),
   "join-namespaces": layout(30, { pidfd: descriptor, namespaces: u32 }),
   "enter-namespace": layout(32, { namespace: descriptor, type: u32 }),
+  "enter-runtime-tree": layout(33, { tree: descriptor, container: text }),
+  "leave-runtime-tree": layout(34, {}),
   "find-executable": layout(31, {
     name: text,
     searchPath: text,
@@ -177,6 +179,8 @@ function descriptorsOf(action: Action): readonly number[] {
       return [action.pidfd];
     case "enter-namespace":
       return [action.namespace];
+    case "enter-runtime-tree":
+      return [action.tree];
     case "execute":
       return action.descriptors;
     default:

@@ -16,11 +16,6 @@ export const REFUSED_FIELDS: readonly {
   { field: "linux.memoryPolicy", reason: "not implemented", isSet: ({ linux }) => linux.memoryPolicy },
   { field: "linux.timeOffsets", reason: "not implemented", isSet: ({ linux }) => linux.timeOffsets },
   { field: "linux.netDevices", reason: "not implemented", isSet: ({ linux }) => linux.netDevices },
-  {
-    field: "hooks.createContainer",
-    reason: "not implemented: they run before the root is changed, which is liblxc's moment",
-    isSet: ({ hooks }) => hooks.createContainer.length > 0,
-  },
 ];
 
 /** @throws AtomfsError "unsupported", naming the first field that is set */

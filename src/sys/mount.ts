@@ -14,6 +14,7 @@ const AT_RECURSIVE = 0x8000;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
 const MS_PRIVATE = 1 << 18;
+const MS_SLAVE = 1 << 19;
 
 /** For fsmount and mount_setattr. */
 export const MOUNT_ATTR = {
@@ -145,6 +146,21 @@ export function setMountAttributes(
     mount.number,
     cString(""),
     AT_EMPTY_PATH | (change.recursive ? AT_RECURSIVE : 0),
+    attributes,
+    attributes.length,
+  );
+}
+
+/** What is mounted in this tree reaches no other; what is mounted where it comes from arrives. */
+export function makeMountsSlave(tree: Fd): void {
+  const attributes = Buffer.alloc(32);
+  attributes.writeBigUInt64LE(BigInt(MS_SLAVE), 16);
+  syscall(
+    "mount_setattr",
+    "change a tree's propagation",
+    tree.number,
+    cString(""),
+    AT_EMPTY_PATH | AT_RECURSIVE,
     attributes,
     attributes.length,
   );

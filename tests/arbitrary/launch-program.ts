@@ -78,7 +78,7 @@ const actions: fc.Arbitrary<Action> = fc.oneof(
   action("set-oom-score", { value: fc.integer({ min: -1000, max: 1000 }) }),
   action("set-session-keyring", { name: text }),
   action("await-start", {}),
-  action("run-hook", { path: text, args: texts, env: texts, state: bytes, timeoutMs: u32 }),
+  action("run-hook", { path: text, args: texts, env: texts, state: bytes, timeoutMs: u32, name: text }),
   action("set-rlimit", { resource: u32, soft: u64, hard: u64 }),
   action("set-umask", { mask: u32 }),
   action("set-personality", { value: u32 }),
@@ -92,6 +92,8 @@ const actions: fc.Arbitrary<Action> = fc.oneof(
   action("await-launcher", {}),
   action("join-namespaces", { pidfd: index, namespaces: u32 }),
   action("enter-namespace", { namespace: index, type: u32 }),
+  action("enter-runtime-tree", { tree: index, container: text }),
+  action("leave-runtime-tree", {}),
   action("find-executable", {
     name: text,
     searchPath: text,

@@ -50,6 +50,7 @@ describe("console, hooks, descriptors", () => {
       env: [PATH, t("A=b")],
       state,
       timeoutMs,
+      name: t("startContainer hook #0"),
     };
   }
 
@@ -69,14 +70,22 @@ describe("console, hooks, descriptors", () => {
     [
       "exit code",
       hook("echo why >&2; exit 3"),
-      "error 0 125 run-hook /bin/sh ended with exit code 3: why: operation canceled",
+      "error 0 125 error running startContainer hook #0: /bin/sh: exit status 3, output: why",
     ],
-    ["signal", hook("kill -9 $$"), "error 0 125 run-hook /bin/sh ended with signal 9: operation canceled"],
-    ["timeout", hook("sleep 60", 100), "error 0 110 run-hook /bin/sh: connection timed out"],
+    [
+      "signal",
+      hook("kill -9 $$"),
+      "error 0 125 error running startContainer hook #0: /bin/sh: ended by signal 9",
+    ],
+    [
+      "timeout",
+      hook("sleep 60", 100),
+      "error 0 125 error running startContainer hook #0: /bin/sh: hook ran past specified timeout of 0.1s",
+    ],
     [
       "absent",
       { ...hook(""), path: t("/none") } as Action,
-      "error 0 2 run-hook /none: no such file or directory",
+      "error 0 125 error running startContainer hook #0: /none: no such file or directory",
     ],
   ])("a hook that fails: %s", async (_, action, expected) => {
     expect((await lab.play(programOf(action))).events[0]).toBe(expected);

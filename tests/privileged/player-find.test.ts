@@ -40,6 +40,7 @@ const secret = (mode: string, owner: string): Action => ({
   env: [t("PATH=/usr/bin:/bin")],
   state: new Uint8Array(),
   timeoutMs: 0,
+  name: t("hook"),
 });
 
 describe("find-executable", () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
-import { PROC, START, shell } from "../support/player-actions.ts";
+import { readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { PROC, START, shell, t } from "../support/player-actions.ts";
 import { PlayerLab, programOf } from "../support/player-lab.ts";
 import { patience } from "../support/slowness.ts";
 
@@ -96,6 +97,27 @@ describe("the life of an init", () => {
     expect(await talk([], ["close"], program)).toEqual(["waiting 0", "exit 1"]);
   });
 
+  test("while it waits, it takes what could not be opened before", async () => {
+    const program = programOf(
+      { kind: "await-launcher" },
+      { kind: "attach-mount", mount: 0, path: t("/new"), create: "dir" },
+      START,
+      shell("[ -e /new/file ]"),
+    );
+    const host = lab.newUpper();
+    writeFileSync(join(host, "file"), "");
+    const handed = ["file:/dev/null"];
+    expect(await talk(handed, [`hand 0 ${host}`, "continue", "keep", "go"], program)).toEqual([
+      "waiting 0",
+      "ready",
+      "control closed",
+      "start closed",
+      "exit 0",
+    ]);
+    const none = await talk(handed, [`hand 1 ${host}`], program);
+    expect(none).toEqual(["waiting 0", "exit 1"]);
+  });
+
   /** Says one word after each event, and one more as soon as an end was reported. */
   async function talk(
     options: readonly string[],
@@ -114,8 +136,8 @@ describe("the life of an init", () => {
         events.push(line);
         const word = left.shift();
         if (word !== undefined) child.stdin.write(`${word}\n`);
-        // Nothing is reported about a connection that says nothing.
-        if (word === "refuse") child.stdin.write(`${left.shift()}\n`);
+        // Nothing is reported about a connection that says nothing, or about what is handed over.
+        if (word === "refuse" || word?.startsWith("hand ")) child.stdin.write(`${left.shift() ?? "close"}\n`);
       }
     }
     await child.exited;

@@ -3,7 +3,7 @@
  *   player-harness PLAYER PROGRAM LOWER UPPER WORK [OPTION...]
  * The root is an overlay of LOWER, UPPER and WORK. Options are descriptors for the program, in order, or switches:
  *   file:PATH  mount:PATH  socket (a console socket, whose other end is here)  pidfd:PID
- *   manual (answers only what stdin says: continue keep go refuse close, "kill N")  join (no namespaces, no new root)
+ *   manual (answers only what stdin says: continue keep go refuse close, "kill N", "hand N PATH")  join (no namespaces, no new root)
  *   unsealed  user (a user namespace, ids 0 to 999 from 100000)  shared-pid
  * On stdout: a line for each event. The container's stdout and stderr are this program's stderr.
  */
@@ -173,6 +173,22 @@ static void say(int fd, uint32_t type)
     if (fd < 0 || send(fd, &type, sizeof type, MSG_NOSIGNAL) < 0) event("send failed");
 }
 
+/* "N PATH": a copy of the mount at PATH becomes descriptor N of the program. */
+static void hand(const char *words)
+{
+    char *path;
+    uint32_t packet[2] = {19, (uint32_t)strtoul(words, &path, 10)};
+    int mount = check((int)syscall(SYS_open_tree, AT_FDCWD, path + 1, OPEN_TREE_CLONE | O_CLOEXEC), path);
+    char space[CMSG_SPACE(sizeof mount)] = {0};
+    struct iovec data = {packet, sizeof packet};
+    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    *header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof mount), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(header), &mount, sizeof mount);
+    check((int)sendmsg(control, &message, MSG_NOSIGNAL), "hand");
+    close(mount);
+}
+
 static void connect_start(bool go)
 {
     int fd = check(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), "socket");
@@ -245,6 +261,7 @@ static void obey(pid_t child)
     else if (strcmp(line, "keep") == 0) say(control, 17);
     else if (strcmp(line, "go") == 0) connect_start(true);
     else if (strcmp(line, "refuse") == 0) connect_start(false);
+    else if (strncmp(line, "hand ", 5) == 0) hand(line + 5);
     else if (strncmp(line, "kill ", 5) == 0) check(kill(child, atoi(line + 5)), "kill");
     else if (strcmp(line, "close") == 0) {
         close(control);

@@ -51,7 +51,8 @@ const prepare: Preparation = (_, { options, bundle, directory, config }) => {
     descriptors: console ? [{ kind: "console-socket" }] : [],
     cgroups,
     hooks: {
-      create: [...hooks.prestart, ...hooks.createRuntime],
+      prestart: hooks.prestart,
+      createRuntime: hooks.createRuntime,
       poststart: hooks.poststart,
       poststop: hooks.poststop,
     },

@@ -191,10 +191,12 @@ async function launch(
     descriptors: prepared.openDescriptors(opened),
     onWarning: (trouble) => session.warn(trouble.text),
     async onWaiting(pid) {
-      if (waited) return;
+      if (waited) return [];
       waited = true;
-      for (const warning of prepared.cgroups.whileWaiting(pid)) session.warn(warning);
-      await runHostHooks("createRuntime", prepared.hooks.create, { ...ociState(record, "creating"), pid });
+      for (const warning of prepared.cgroups.whileWaiting()) session.warn(warning);
+      for (const stage of ["prestart", "createRuntime"] as const)
+        await runHostHooks(stage, prepared.hooks[stage], { ...ociState(record, "creating"), pid });
+      return prepared.openLateDescriptors(opened);
     },
   });
 }

@@ -81,6 +81,11 @@ export const NAMESPACES: readonly Case[] = [
     ["probe", "status", "idmap", "mounts", "dev"],
   ),
   run("--uidmap 0:100000:5000 --cgroupns private -v DIR:/mnt", [/^\/mnt /m]),
+  run(
+    "--uidmap 0:100000:5000 --cgroupns host",
+    [/^ +0 +100000 +5000$/m],
+    ["probe", "namespaces", "idmap", "cgroup", "mounts"],
+  ),
   run("--uidmap 0:100000:5000 -v DIR:/mnt:U --read-only --tmpfs /tmp", [/^\/mnt /m]),
   run("--subuidname nobody-such", [/exit code 12\d/]),
   run("--userns keep-id", [/exit code/]),

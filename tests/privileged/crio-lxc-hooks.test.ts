@@ -1,0 +1,182 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { type Config, ContainerLab } from "../support/container-lab.ts";
+
+/** Hooks that run in a container's namespaces: what they see, what they leave, how they fail. */
+
+const FIRST_ID = 100_000;
+const NAMESPACES = ["mnt", "pid", "net", "uts", "ipc", "cgroup", "user"];
+
+let lab: ContainerLab;
+let notes: string;
+beforeAll(() => {
+  lab = new ContainerLab();
+  notes = join(lab.scratch, "notes");
+  mkdirSync(notes);
+  mkdirSync(join(lab.bundle, "rootfs/mnt"));
+  for (const path of [lab.scratch, lab.bundle]) chmodSync(path, 0o755);
+  chmodSync(notes, 0o777);
+});
+afterAll(() => lab[Symbol.dispose]());
+
+function userNamespace(config: Config): void {
+  const map = [{ containerID: 0, hostID: FIRST_ID, size: 1000 }];
+  config.linux.namespaces.push({ type: "user" });
+  config.linux["uidMappings"] = map;
+  config.linux["gidMappings"] = map;
+  for (const name of ["", "mnt"]) chownSync(join(lab.bundle, "rootfs", name), FIRST_ID, FIRST_ID);
+}
+
+type Hook = { readonly path: string; readonly args?: readonly string[]; readonly timeout?: number };
+
+/** A hook of the host's own shell, which the container's root does not have. */
+function script(text: string): Hook {
+  const file = join(lab.scratch, `hook-${Bun.hash(text)}`);
+  writeFileSync(file, `#!/bin/bash\n${text}\n`);
+  chmodSync(file, 0o755);
+  return { path: file };
+}
+
+function note(name: string): string {
+  return readFileSync(join(notes, name), "utf8").trim();
+}
+
+function freshNotes(): void {
+  rmSync(notes, { recursive: true });
+  mkdirSync(notes);
+  chmodSync(notes, 0o777);
+}
+
+describe.each([
+  ["root of the host", (): void => undefined],
+  ["root of a user namespace", userNamespace],
+] as const)("createContainer hooks, %s", (_name, change) => {
+  test("are in the container's namespaces and the runtime's tree; what they mount below the root stays, and nothing else", () => {
+    freshNotes();
+    const rootfs = join(lab.bundle, "rootfs");
+    rmSync(join(rootfs, "written"), { force: true });
+    const hook = script(`set -e
+cat > ${notes}/state
+readlink ${NAMESPACES.map((name) => `/proc/self/ns/${name}`).join(" ")} > ${notes}/namespaces
+pwd > ${notes}/pwd
+grep -c " ${rootfs}/proc " /proc/self/mountinfo > ${notes}/mounted
+mount -t tmpfs hook ${rootfs}/mnt
+echo of the hook > ${rootfs}/mnt/file
+echo of the hook > ${rootfs}/written
+mount -t tmpfs hook /media
+touch /media/made`);
+    const id = lab.container((config) => {
+      change(config);
+      config["hooks"] = { createContainer: [hook] };
+      config["root"] = { path: "rootfs", readonly: true };
+      config.process.args = ["sh", "-c", "cat /mnt/file /written; cat /proc/self/mountinfo; exec sleep 1000"];
+    });
+    const out = join(lab.scratch, "out");
+    const pidFile = join(lab.scratch, "pid");
+    const create = lab.argv("create", "--bundle", lab.bundle, "--pid-file", pidFile, id).join(" ");
+    expect(lab.spawn(["sh", "-c", `exec ${create} > ${out}`])).toEqual({ code: 0, stdout: "", stderr: "" });
+    const pid = Number(readFileSync(pidFile, "latin1"));
+    expect(JSON.parse(note("state"))).toMatchObject({ id, status: "creating", pid: 1, bundle: lab.bundle });
+    const own = NAMESPACES.map((name) => readlinkSync(`/proc/${pid}/ns/${name}`));
+    expect(note("namespaces").split("\n")).toEqual(own);
+    expect(own[0]).not.toBe(readlinkSync("/proc/self/ns/mnt"));
+    expect(note("pwd")).toBe(rootfs);
+    // The container's own mounts were there.
+    expect(note("mounted")).toBe("1");
+    expect(existsSync("/media/made")).toBe(false);
+    expect(readFileSync("/proc/self/mountinfo", "latin1")).not.toContain(rootfs);
+    lab.must("start", id);
+    const output = waitFor(out, " /proc ");
+    expect(output).toStartWith("of the hook\nof the hook\n");
+    const points = output.split("\n").flatMap((line) => / \/\S* (\/\S*) /.exec(line)?.[1] ?? []);
+    expect(points).toContain("/mnt");
+    expect(points.filter((point) => point === "/" || /^\/(media|var|run|sys\/kernel)/.test(point))).toEqual([
+      "/",
+    ]);
+    lab.must("delete", "--force", id);
+    expect(lab.traces(id)).toEqual([]);
+  });
+});
+
+function waitFor(file: string, text: string): string {
+  for (let n = 0; n < 500; n++) {
+    const found = readFileSync(file, "latin1");
+    if (found.includes(text)) return found;
+    Bun.sleepSync(20);
+  }
+  throw new Error(`${file} holds ${readFileSync(file, "latin1")}`);
+}
+
+test("hooks run in the specification's order", () => {
+  freshNotes();
+  const stages = ["prestart", "createRuntime", "createContainer"] as const;
+  const atStart: Hook = {
+    path: "/bin/sh",
+    args: [
+      "sh",
+      "-c",
+      "echo startContainer >> /mnt/order; cat > /mnt/state; readlink /proc/self/ns/mnt > /mnt/ns",
+    ],
+  };
+  const id = lab.container((config) => {
+    config["mounts"] = [
+      ...(config["mounts"] as unknown[]),
+      { destination: "/mnt", type: "bind", source: notes, options: ["bind"] },
+    ];
+    config["hooks"] = {
+      ...Object.fromEntries(stages.map((stage) => [stage, [script(`echo ${stage} >> ${notes}/order`)]])),
+      startContainer: [atStart],
+      poststart: [script(`echo poststart >> ${notes}/order`)],
+      poststop: [script(`echo poststop >> ${notes}/order`)],
+    };
+    config.process.args = [
+      "sh",
+      "-c",
+      "echo program >> /mnt/program; cat /mnt/order > /mnt/before; exec sleep 1000",
+    ];
+  });
+  const pid = lab.create(id);
+  expect(note("order").split("\n")).toEqual([...stages]);
+  lab.must("start", id);
+  expect(note("order").split("\n").slice(0, 4)).toEqual([...stages, "startContainer"]);
+  expect(JSON.parse(note("state"))).toMatchObject({ id, status: "created", pid: 1 });
+  expect(note("ns")).toBe(readlinkSync(`/proc/${pid}/ns/mnt`));
+  expect(waitFor(join(notes, "before"), "startContainer")).toStartWith(
+    [...stages, "startContainer"].join("\n"),
+  );
+  lab.must("delete", "--force", id);
+  expect(note("order").split("\n")).toEqual([...stages, "startContainer", "poststart", "poststop"]);
+});
+
+describe.each(["prestart", "createRuntime", "createContainer"] as const)("a failing %s hook", (stage) => {
+  test.each([
+    ["by its exit code", (): Hook => script("echo said >&2; exit 3"), /: exit status 3, .*said/],
+    ["by a signal", (): Hook => script("kill -SEGV $$"), /: ended by (SIGSEGV|signal 11)/],
+    [
+      "by its timeout",
+      (): Hook => ({ ...script("exec sleep 100"), timeout: 1 }),
+      /: hook ran past specified timeout of 1\.0s/,
+    ],
+    ["by its absence", (): Hook => ({ path: "/no/such/hook" }), /: .*(no such file|ENOENT)/],
+  ])("%s: create says which and why, and leaves nothing", (_how, make, reason) => {
+    const hook = make();
+    const id = lab.container((config) => {
+      config["hooks"] = { [stage]: [{ path: "/bin/true" }, hook] };
+    });
+    const answer = lab.call("create", "--bundle", lab.bundle, id);
+    expect(answer.code).toBe(1);
+    expect(answer.stderr).toContain(`error running ${stage} hook #1: ${hook.path}`);
+    expect(answer.stderr).toMatch(reason);
+    expect(lab.traces(id)).toEqual([]);
+  });
+});
