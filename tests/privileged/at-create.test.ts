@@ -13,7 +13,7 @@ import { patience } from "../support/slowness.ts";
  */
 
 const OLD = VULNERABLE_VERSION;
-const LIMIT_MS = 240_000;
+const LIMIT_MS = patience(240_000);
 let lab: AtCreateLab;
 let image = "";
 let fix = "";
@@ -22,7 +22,7 @@ beforeAll(async () => {
   lab = await AtCreateLab.open({ subnet: "10.89.179.0/24", bridge: "atomfs-create0" });
   image = await lab.pull("web");
 }, patience(600_000));
-afterAll(() => lab[Symbol.asyncDispose](), 120_000);
+afterAll(() => lab[Symbol.asyncDispose](), patience(120_000));
 
 describe("AtomFS at create, under Podman", () => {
   test(
