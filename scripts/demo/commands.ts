@@ -7,13 +7,16 @@ import type { Workplace } from "./workplace.ts";
 
 export const REPOSITORY: string = join(import.meta.dir, "../..");
 
+/** Where commands run: a network namespace by its name, if it isn't the machine's own. */
+export type CommandPlace = Pick<Workplace, "programs" | "env"> & { readonly network?: string | undefined };
+
 /** Runs the commands that a user would type, shows them, and gives what they answered. */
 export class Commands {
   readonly #story: Story;
-  readonly #workplace: Pick<Workplace, "programs" | "env">;
+  readonly #workplace: CommandPlace;
   readonly #signal: AbortSignal;
 
-  constructor(story: Story, workplace: Pick<Workplace, "programs" | "env">, signal: AbortSignal) {
+  constructor(story: Story, workplace: CommandPlace, signal: AbortSignal) {
     this.#story = story;
     this.#workplace = workplace;
     this.#signal = signal;
@@ -47,7 +50,10 @@ export class Commands {
   }
 
   #start(argv: readonly [string, ...string[]]): ReturnType<typeof run> {
-    return run(tied(argv), { env: this.#workplace.env, signal: this.#signal, okCodes: ANY_CODE });
+    const { network } = this.#workplace;
+    const there =
+      network === undefined ? argv : (["nsenter", `--net=/run/netns/${network}`, "--", ...argv] as const);
+    return run(tied(there), { env: this.#workplace.env, signal: this.#signal, okCodes: ANY_CODE });
   }
 }
 

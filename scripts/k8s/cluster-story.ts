@@ -4,7 +4,7 @@ import { AtomfsError } from "../../src/core/errors.ts";
 import { run } from "../../src/sys/process.ts";
 import type { ContainerRow, FixAnswer, RevertAnswer, VerifyAnswer } from "../demo/answers.ts";
 import type { Attack } from "../demo/attack.ts";
-import { Commands } from "../demo/commands.ts";
+import { type CommandPlace, Commands } from "../demo/commands.ts";
 import { buildDemoImages, VULNERABLE_PACKAGE } from "../demo/images.ts";
 import { cacheDirectory } from "../demo/rebuild.ts";
 import { type Story, seconds } from "../demo/story.ts";
@@ -12,12 +12,18 @@ import type { Cluster } from "./cluster.ts";
 import { pushImage } from "./control-plane.ts";
 import { APPS, type App, manifestOf } from "./manifests.ts";
 import { nodeEnv } from "./node-files.ts";
-import { inNetwork, type NodeName, nodeDirectory, nodeNetwork } from "./place.ts";
+import { kubeconfigOf } from "./pki.ts";
+import { CONTROL_NETWORK, inNetwork, type NodeName, nodeDirectory, nodeNetwork } from "./place.ts";
 
 /** Is it as it must be? A demo ends with an error if not, a test counts. */
 export type Promised = (isTrue: boolean, promise: string) => void;
 
 type Attacks = Readonly<Record<App, Attack>>;
+type RestartOutcome = {
+  readonly owner: { readonly kind: string; readonly name: string };
+  readonly pods: readonly string[];
+  readonly error?: string;
+};
 type Pod = { readonly name: string; readonly node: NodeName; readonly image: string };
 
 /** What the document costs a vulnerable library on a fast machine: several times this. */
@@ -122,11 +128,18 @@ export class ClusterStory {
     return { shop: await one("shop"), feed: await one("feed") };
   }
 
-  #on(node: NodeName): Commands {
+  /** @param inNode in its network too, where the API server is; else in the machine's, where Debian's archive is */
+  #on(node: NodeName, inNode = false): Commands {
     const { programs, kubectl } = this.#cluster;
     this.#story.say(`on node ${node}:`);
     const env = { ...process.env, ...nodeEnv(node, kubectl.path) };
-    return new Commands(this.#story, { programs, env }, this.#signal);
+    const network = inNode ? nodeNetwork(node) : undefined;
+    return new Commands(this.#story, { programs, env, network }, this.#signal);
+  }
+
+  #operatorPlace(): CommandPlace {
+    const { programs, kubectl } = this.#cluster;
+    return { programs, env: { ...process.env, PATH: kubectl.path }, network: CONTROL_NETWORK };
   }
 
   async #import(): Promise<void> {
@@ -171,7 +184,28 @@ export class ClusterStory {
   }
 
   async #restart(): Promise<void> {
-    for (const app of APPS) await this.#kubectl(["rollout", "restart", `deployment/${app}`]);
+    for (const node of this.#cluster.nodes)
+      await this.#on(node, true).atomfs(["report", "--node", node, "--kubeconfig", kubeconfigOf(node)]);
+    this.#story.say("the cluster's operator:");
+    const operator = new Commands(this.#story, this.#operatorPlace(), this.#signal);
+    const options = ["--outdated", "--cluster", "--kubeconfig", kubeconfigOf("admin")];
+    const printed = await operator.atomfs<readonly string[]>(["restart", ...options, "--print"], (lines) =>
+      lines.join("\n"),
+    );
+    this.#promised(
+      printed.length === APPS.length &&
+        printed.every((line) => line.includes(" rollout restart deployment/")),
+      "--print names one rollout for each Deployment",
+    );
+    const done = await operator.atomfs<readonly RestartOutcome[]>(["restart", ...options], (all) =>
+      all.map(({ owner, pods }) => `${owner.kind} ${owner.name}: ${pods.join(", ")}`).join("\n"),
+    );
+    this.#promised(
+      APPS.every((app) =>
+        done.some(({ owner, pods, error }) => owner.name === app && pods.length === 2 && error === undefined),
+      ),
+      "`restart --outdated --cluster` restarts the owners of the outdated pods of both nodes",
+    );
     await this.#rolledOut();
     await this.#untilOldPodsAreGone();
     for (const node of this.#cluster.nodes) {

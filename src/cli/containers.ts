@@ -1,25 +1,15 @@
 import type { Command } from "commander";
-import type { Sha256 } from "../core/digest.ts";
 import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
 import type { Engine, EngineContainer } from "../engines/engine.ts";
-import { containerFindings } from "../fixing/container-findings.ts";
-import { inspectRoot, MoleculeTrees, type RootState } from "../fixing/container-root.ts";
-import { DEFAULT_STATE_DIRECTORY } from "../runtime/argv.ts";
-import { type AtCreateOutcome, readOutcome } from "../runtime/at-create-outcome.ts";
-import type { Store } from "../store/store.ts";
-import { type Context, listContainers, openEngines, openStore } from "./context.ts";
+import type { AtCreateOutcome } from "../runtime/at-create-outcome.ts";
+import { registerReport, runClusterList, runClusterRestart } from "./cluster.ts";
+import { listRows, type Row, rowsOf } from "./container-rows.ts";
+import { type Context, openEngines, openStore } from "./context.ts";
 import { shortId, table } from "./output.ts";
 
-type Row = EngineContainer & {
-  readonly root: RootState["status"] | "stopped" | "not-ours";
-  readonly molecule: string | undefined;
-  /** What of the root is not as it should be, one sentence each. */
-  readonly findings: readonly string[];
-  /** What crio-lxc did at create; undefined for a container of another runtime. */
-  readonly atCreate: AtCreateOutcome | undefined;
-};
+type ListOptions = { readonly outdated?: boolean; readonly cluster?: boolean; readonly kubeconfig?: string };
+type RestartOptions = ListOptions & { readonly print?: boolean };
 
-const NOTHING = { molecule: undefined, findings: [] } as const;
 const FINDINGS_SHOWN = 5;
 
 export function registerContainers(program: Command, context: () => Context): void {
@@ -27,48 +17,26 @@ export function registerContainers(program: Command, context: () => Context): vo
     .command("containers")
     .description("list the engines' containers and which molecule they run on")
     .option("--outdated", "only those whose root is not their image's current molecule")
-    .action((options: { outdated?: boolean }) => runContainers(context(), options.outdated === true));
+    .option("--cluster", "what the nodes of the cluster report as outdated, by owner")
+    .option("--kubeconfig <file>", "with --cluster; default: kubectl's own")
+    .action((options: ListOptions) =>
+      options.cluster === true
+        ? runClusterList(context(), options)
+        : runContainers(context(), options.outdated === true),
+    );
   program
     .command("restart")
     .description("restart containers through their engine, so that they get the current molecule")
     .option("--outdated", "all containers whose root is outdated")
+    .option("--cluster", "with --outdated: all nodes' outdated pods, through Kubernetes")
+    .option("--kubeconfig <file>", "with --cluster; default: kubectl's own")
+    .option("--print", "with --cluster: print the commands, and do nothing")
     .argument("[container...]", "names or ids")
-    .action((names: string[], options: { outdated?: boolean }) =>
-      runRestart(context(), names, options.outdated === true),
-    );
-}
-
-function rowsOf(store: Store, containers: readonly EngineContainer[]): Row[] {
-  const trees = new MoleculeTrees(store);
-  return containers.map((container) => {
-    const { imageId, pid } = container;
-    const atCreate = readOutcome(DEFAULT_STATE_DIRECTORY, container.id);
-    if (imageId === undefined || !store.state.images.has(imageId))
-      return { ...container, ...NOTHING, root: "not-ours", atCreate };
-    if (pid === undefined) return { ...container, ...NOTHING, root: "stopped", atCreate };
-    return { ...container, ...look(store, trees, imageId, pid), atCreate };
+    .action((names: string[], options: RestartOptions) => runRestartVerb(context(), names, options));
+  registerReport(program, context, async (own) => {
+    using store = openStore(own);
+    return await listRows(own, store);
   });
-}
-
-/** A container that ends meanwhile has no root to look at. */
-function look(
-  store: Store,
-  trees: MoleculeTrees,
-  image: Sha256,
-  pid: number,
-): Pick<Row, "root" | "molecule" | "findings"> {
-  try {
-    const state = inspectRoot(store, trees, image, pid);
-    const findings = containerFindings(store, trees, state, pid);
-    return { root: state.status, molecule: state.molecule, findings };
-  } catch (error) {
-    if (error instanceof AtomfsError && error.kind === "not-found") return { ...NOTHING, root: "unknown" };
-    throw error;
-  }
-}
-
-async function listRows(context: Context, store: Store): Promise<Row[]> {
-  return rowsOf(store, await listContainers(context, { mustWork: true }));
 }
 
 async function runContainers(context: Context, onlyOutdated: boolean): Promise<void> {
@@ -110,6 +78,25 @@ function findingLines({ name, findings, atCreate }: Row): string[] {
     ...all.slice(0, FINDINGS_SHOWN).map((text) => `finding: ${name}: ${text}`),
     ...(more > 0 ? [`finding: ${name}: ${more} more, see --json`] : []),
   ];
+}
+
+async function runRestartVerb(
+  context: Context,
+  names: readonly string[],
+  options: RestartOptions,
+): Promise<void> {
+  const { cluster, outdated, print, kubeconfig } = options;
+  if (cluster !== true) {
+    if (print === true || kubeconfig !== undefined)
+      throw new AtomfsError("usage", "--print and --kubeconfig go with --cluster");
+    return runRestart(context, names, outdated === true);
+  }
+  if (outdated !== true || names.length > 0) {
+    throw new AtomfsError("usage", "--cluster restarts what the nodes report as outdated, nothing by name", {
+      hints: ["atomfs restart --outdated --cluster"],
+    });
+  }
+  return runClusterRestart(context, options);
 }
 
 async function runRestart(context: Context, names: readonly string[], outdated: boolean): Promise<void> {

@@ -46,7 +46,7 @@ export function environment(name: string): string | undefined {
 }
 
 /** As a shell would want it. */
-function quoted(word: string): string {
+export function quoted(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 

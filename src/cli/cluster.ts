@@ -1,0 +1,145 @@
+import { hostname } from "node:os";
+import type { Command } from "commander";
+import { EXIT_CODES } from "../core/errors.ts";
+import {
+  callRestart,
+  type KubectlOptions,
+  publishReport,
+  readClusterLists,
+  restartCall,
+} from "../engines/kubernetes/kubectl.ts";
+import { type ClusterState, planRestarts, type Restart } from "../engines/kubernetes/owners.ts";
+import type { NodeReport } from "../engines/kubernetes/report.ts";
+import type { Row } from "./container-rows.ts";
+import { type Context, quoted } from "./context.ts";
+import { table } from "./output.ts";
+
+/*
+ * The cluster's operator: nodes report what runs outdated on them, and what is outdated anywhere is restarted through
+ * Kubernetes, never around it.
+ */
+
+export type ClusterOptions = { readonly kubeconfig?: string; readonly print?: boolean };
+
+type Outcome = Restart & { readonly error: string | undefined };
+
+export function registerReport(
+  program: Command,
+  context: () => Context,
+  rows: (context: Context) => Promise<readonly Row[]>,
+): void {
+  program
+    .command("report")
+    .description("tell Kubernetes which pods of this node run outdated: an annotation of its Node")
+    .option("--node <name>", "the node's name in Kubernetes; default: the host name")
+    .option("--kubeconfig <file>", "credentials that may patch the node, as kubelet's own")
+    .action(async (options: { node?: string; kubeconfig?: string }) =>
+      runReport(context(), options, await rows(context())),
+    );
+}
+
+async function runReport(
+  context: Context,
+  options: { readonly node?: string; readonly kubeconfig?: string },
+  rows: readonly Row[],
+): Promise<void> {
+  const node = options.node ?? hostname().toLowerCase();
+  const outdated = rows.flatMap(({ kubernetesPod: pod, name, root }): NodeReport["outdated"] => {
+    if (pod === undefined || (root !== "outdated" && root !== "unknown")) return [];
+    const container = name.split("/").at(-1) ?? name;
+    return [{ namespace: pod.namespace, pod: pod.name, uid: pod.uid, container, root }];
+  });
+  const report: NodeReport = { at: new Date().toISOString(), outdated };
+  await publishReport(node, report, kubectlOptions(context, options));
+  context.output.answer({ node, ...report }, ({ outdated: all }) =>
+    all.length === 0
+      ? `Node ${node}: no pod runs outdated.`
+      : `Node ${node}: ${all.map((each) => `${each.namespace}/${each.pod}/${each.container}`).join(", ")}`,
+  );
+}
+
+/** `containers --cluster`: what the nodes report, by owner. */
+export async function runClusterList(context: Context, options: ClusterOptions): Promise<void> {
+  const state = await readState(context, options);
+  warnOfSilence(context, state);
+  context.output.answer(state, ({ restarts }) =>
+    table(
+      ["OWNER", "NAMESPACE", "NAME", "PODS", "RESTART"],
+      restarts.map((each) => [
+        each.owner.kind,
+        each.owner.namespace,
+        each.owner.name,
+        String(each.pods.length),
+        each.how === "blocked" ? `blocked: ${each.why}` : each.how,
+      ]),
+    ),
+  );
+}
+
+/** `restart --outdated --cluster`: one that Kubernetes refuses is reported and doesn't stop the others. */
+export async function runClusterRestart(context: Context, options: ClusterOptions): Promise<void> {
+  const state = await readState(context, options);
+  warnOfSilence(context, state);
+  if (options.print === true) {
+    const calls = state.restarts.map((each) => commandLine(each, options));
+    context.output.answer(calls, (all) => all.join("\n"));
+    return;
+  }
+  const outcomes: Outcome[] = [];
+  for (const restart of state.restarts) {
+    context.signal.throwIfAborted();
+    context.output.progress(`restarting ${targetOf(restart)}`);
+    const error =
+      restart.how === "blocked"
+        ? restart.why
+        : await callRestart(restartCall(restart), kubectlOptions(context, options));
+    outcomes.push({ ...restart, error });
+  }
+  if (outcomes.some((each) => each.error !== undefined)) context.setExitCode(EXIT_CODES.blocked);
+  context.output.answer(outcomes, (all) =>
+    all.length === 0
+      ? "No node reports a pod that runs outdated."
+      : table(
+          ["WHAT", "PODS", "HOW", "RESULT"],
+          all.map((each) => [
+            targetOf(each),
+            each.pods.join(", "),
+            each.how,
+            each.error ?? (each.how === "rollout" ? "rollout restarted" : "evicted"),
+          ]),
+        ),
+  );
+}
+
+async function readState(context: Context, options: ClusterOptions): Promise<ClusterState> {
+  return planRestarts(await readClusterLists(kubectlOptions(context, options)));
+}
+
+/** A node without a report may run anything: the answer is not the whole of it then, and code 3 says so. */
+function warnOfSilence(context: Context, { nodes }: ClusterState): void {
+  for (const { name, reportedAt, outdatedPods } of nodes) {
+    if (reportedAt === undefined) {
+      context.setExitCode(EXIT_CODES.blocked);
+      context.output.say(`note: node ${name} has not reported (\`atomfs report\` there): unknown`);
+    } else context.output.say(`node ${name}: ${outdatedPods} outdated pod(s), reported at ${reportedAt}`);
+  }
+}
+
+function targetOf({ how, owner, pods }: Restart): string {
+  return how === "rollout"
+    ? `${owner.kind.toLowerCase()} ${owner.namespace}/${owner.name}`
+    : `pod ${owner.namespace}/${pods[0]}`;
+}
+
+/** For a person's shell. */
+function commandLine(restart: Restart, { kubeconfig }: ClusterOptions): string {
+  if (restart.how === "blocked") return `# ${targetOf(restart)}: ${restart.why}`;
+  const call = restartCall(restart);
+  const config = kubeconfig === undefined ? [] : [`--kubeconfig=${kubeconfig}`];
+  const line = ["kubectl", ...config, ...call.args].map(quoted).join(" ");
+  return call.stdin === undefined ? line : `echo ${quoted(call.stdin)} | ${line}`;
+}
+
+function kubectlOptions(context: Context, { kubeconfig }: { readonly kubeconfig?: string }): KubectlOptions {
+  return { signal: context.signal, ...(kubeconfig === undefined ? {} : { kubeconfig }) };
+}
