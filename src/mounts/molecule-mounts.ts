@@ -59,7 +59,7 @@ export function probeStore(layout: StoreLayout): MountCapabilities {
 export function prepareMolecule(
   layout: StoreLayout,
   molecule: VerityDigest,
-  place: { readonly target: string; readonly upper?: UpperRequest },
+  place: { readonly target: string; readonly upper?: UpperRequest; readonly idmap?: string },
 ): MountSpec {
   const erofs = readMolecule(layout, molecule);
   if (verityDigest(erofs) !== molecule) {

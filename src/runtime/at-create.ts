@@ -5,6 +5,7 @@ import { moleculeOfMount } from "../mounts/spec.ts";
 import { parseCurrent } from "../store/current.ts";
 import { storeLayout } from "../store/layout.ts";
 import { hasCode } from "../sys/ffi.ts";
+import type { IdMaps } from "../sys/user-namespace.ts";
 import { type AtCreateOutcome, annotationsOf, type RootAnnotations } from "./at-create-outcome.ts";
 import { type AtCreatePolicy, DEFAULT_POLICY, parseAtCreatePolicy } from "./at-create-policy.ts";
 import { type EngineRoot, findEngineRoot } from "./engine-root.ts";
@@ -21,6 +22,8 @@ export type AtCreateOptions = {
   readonly storeRoot: string;
   /** /etc/atomfs/atomfs.toml, which may be absent. */
   readonly policyFile: string;
+  /** Of the container's user namespace, if it has one: asked only if something is to be mounted. */
+  readonly idMaps?: () => IdMaps | undefined;
   /** What was done, and what is not as it should be. */
   readonly log: (level: "info" | "warning", message: string) => void;
 };
@@ -184,12 +187,12 @@ async function decide(
 
 /** What mounts is loaded only here: most starts have nothing to mount. */
 async function replace(
-  { storeRoot }: AtCreateOptions,
+  { storeRoot, idMaps }: AtCreateOptions,
   root: EngineRoot,
   molecule: VerityDigest | undefined,
 ): Promise<void> {
   const { replaceRoot } = await import("./replace-root.ts");
-  replaceRoot(storeRoot, root, molecule);
+  replaceRoot(storeRoot, root, molecule, idMaps?.());
 }
 
 /** `current/IMAGE`: "MOLECULE GENERATION FIXES" (docs/formats/store.md). */

@@ -4,7 +4,7 @@ import { RLIMITS } from "../formats/oci/runtime-config/types.ts";
 import { capabilityNames } from "./capability-plan.ts";
 import { ATTRIBUTE } from "./mount-options.ts";
 import type { Action, Capabilities, MountAttributes } from "./operations.ts";
-import type { DescriptorRequest, LaunchPlan } from "./plan.ts";
+import type { DescriptorRequest, LaunchPlan, MountIdMap } from "./plan.ts";
 
 /** A plan as text, one decision a line: for `--debug` and for tests. Values of the environment are shown; it is not for the log. */
 export function describePlan(plan: LaunchPlan): string {
@@ -36,15 +36,22 @@ function suffix(onError: string): string {
   return onError === "fail" ? "" : ` [${onError}]`;
 }
 
+function describeIdMap({ uids, gids, recursive }: MountIdMap): string {
+  const text = (maps: MountIdMap["uids"]): string =>
+    maps.map(({ containerId, hostId, size }) => `${containerId}-${hostId}-${size}`).join("#");
+  return `${recursive ? "ridmap" : "idmap"}=uids=${text(uids)};gids=${text(gids)}`;
+}
+
 function describeDescriptor(descriptor: DescriptorRequest): string {
   switch (descriptor.kind) {
     case "bind-source": {
-      const { path, recursive, attributes } = descriptor;
+      const { path, recursive, attributes, idMap } = descriptor;
       return words(
         "bind-source",
         displayText(path),
         recursive ? "recursive" : "",
         describeAttributes(attributes),
+        idMap === undefined ? "" : describeIdMap(idMap),
       );
     }
     case "cgroup-directory":

@@ -5,6 +5,8 @@ import { hasCode } from "../sys/ffi.ts";
 import { readFileBounded } from "../sys/files.ts";
 import { findMount, type Mount, readMountsIn, superOption } from "../sys/mountinfo.ts";
 
+/** As `lowerdir=/graph/overlay/LAYER/mapped/0/l/LINK:...` (containers/storage, drivers/overlay). */
+const MAPPED_LOWER = /^lowerdir\+?=(.*[:/])?mapped\/\d+(\/|:|$)/;
 const MAX_INDEX = 64 << 20;
 
 /** A container's root as containers/storage (Podman, CRI-O) mounted it, and which image it is. */
@@ -17,6 +19,8 @@ export type EngineRoot = {
   readonly graphRoot: string;
   /** The container's layer in it. */
   readonly layer: string;
+  /** containers/storage has id-mapped the image's layers, in LAYER/mapped, for a container with a user namespace. */
+  readonly hasMappedLowers: boolean;
 };
 
 /**
@@ -37,7 +41,8 @@ export function findEngineRoot(rootfs: string, bundle: string): EngineRoot | und
   const graphRoot = dirname(dirname(dirname(upperdir)));
   const container = containerOf(graphRoot, id);
   if (container?.image === undefined || container.layer !== layer) return undefined;
-  return { mount, upperdir, workdir, image: parseSha256(container.image), graphRoot, layer };
+  const hasMappedLowers = mount.superOptions.some((option) => MAPPED_LOWER.test(option));
+  return { mount, upperdir, workdir, image: parseSha256(container.image), graphRoot, layer, hasMappedLowers };
 }
 
 function containerOf(graphRoot: string, id: string): ContainerEntry | undefined {

@@ -43,9 +43,6 @@ export function planExec(
     const { height = 0, width = 0 } = process.consoleSize ?? {};
     add(draft, { kind: "open-console", socket, rows: height, columns: width, bindConsole: false });
   }
-  if (process.oomScoreAdj !== undefined) {
-    add(draft, { kind: "set-oom-score", value: Math.max(process.oomScoreAdj, host.lowestOomScore) });
-  }
   planProcess(
     process,
     {
@@ -59,6 +56,14 @@ export function planExec(
     draft,
   );
   return draft;
+}
+
+/**
+ * For the player before it joins: in a user namespace it may not write its own, because it is sealed.
+ * @returns nothing if none is asked for
+ */
+export function oomScoreOf({ oomScoreAdj }: ProcessConfig, host: HostFacts): number | undefined {
+  return oomScoreAdj === undefined ? undefined : Math.max(oomScoreAdj, host.lowestOomScore);
 }
 
 /** The container's own process with another command and what the command line says. @throws AtomfsError "usage" */

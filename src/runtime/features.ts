@@ -43,7 +43,7 @@ export function describeFeatures(host: HostFacts): object {
       apparmor: { enabled: true },
       selinux: { enabled: true },
       intelRdt: { enabled: !refused("linux.intelRdt") },
-      mountExtensions: { idmap: { enabled: false } },
+      mountExtensions: { idmap: { enabled: true } },
       netDevices: { enabled: !refused("linux.netDevices") },
     },
     annotations: {

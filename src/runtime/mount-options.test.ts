@@ -98,13 +98,29 @@ test("what is left goes to the filesystem", () => {
   ]);
 });
 
-test("a bind mount has no use for a value, takes no word that is unknown, and idmapped mounts are refused", () => {
+test("a bind mount has no use for a value, and takes no word that is unknown", () => {
   expect(parse(["rbind", "rro", "mode=755,size=1"], "bind")).toMatchObject({
     filesystem: [],
     unused: ["mode", "size"],
   });
   expect(parse(["mode=755"])).toMatchObject({ filesystem: [["mode", "755"]], unused: [] });
   expect(() => parse(["rroo"], "bind")).toThrow("unknown for a bind mount");
-  for (const option of ["idmap", "ridmap", "idmap=uids=0-1-10"])
-    expect(() => parse([option])).toThrow("idmapped");
+});
+
+test("id-mapped mounts: by an option, or by maps of their own", () => {
+  const maps = [{ containerId: 0, hostId: 1, size: 10 }];
+  expect(parse([], "bind").idMap).toBe("no");
+  expect(parse(["idmap"], "bind").idMap).toBe("one");
+  expect(parse(["ridmap"], "bind").idMap).toBe("recursive");
+  const mount = {
+    destination: "/x",
+    source: "/y",
+    type: "bind",
+    options: [],
+    uidMappings: maps,
+    gidMappings: maps,
+  };
+  expect(parseMountOptions(mount, "mounts[0]").idMap).toBe("one");
+  expect(parseMountOptions({ ...mount, options: ["ridmap"] }, "mounts[0]").idMap).toBe("recursive");
+  expect(() => parse(["idmap=uids=0-1-10"], "bind")).toThrow("crun's own");
 });

@@ -72,7 +72,7 @@ export const MOUNT_OPTIONS: readonly string[] = [
   ...FILESYSTEM_FLAGS.keys(),
   ...WITHOUT_EFFECT,
   ...["private", "shared", "slave", "unbindable", "rprivate", "rshared", "rslave", "runbindable"],
-  ...["bind", "rbind", "remount", "tmpcopyup"],
+  ...["bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap"],
 ].sort();
 
 /** One mount's options by what they act on. */
@@ -90,17 +90,20 @@ export type MountOptions = {
   /** Names of options for a filesystem, on a mount that makes none. */
   readonly unused: readonly string[];
   readonly copyUp: boolean;
+  /** Of this mount, or of those below it, too. */
+  readonly idMap: "no" | "one" | "recursive";
 };
 
 /**
  * @param name for messages: "mounts[3]"
- * @throws AtomfsError "unsupported" for an idmapped mount, "bad-data" for an option of a bind mount that means nothing
+ * @throws AtomfsError "unsupported" for an idmap of crun's form, "bad-data" for an option of a bind mount that means nothing
  */
 export function parseMountOptions(mount: MountConfig, name: string): MountOptions {
-  if (mount.uidMappings.length > 0) unsupported(`${name}.uidMappings`, "idmapped mounts are not implemented");
   let bind: MountOptions["bind"] = mount.type === "bind" ? "one" : "no";
   let remount = false;
   let copyUp = false;
+  // With maps of its own a mount is id-mapped, whatever its options say.
+  let idMap: MountOptions["idMap"] = mount.uidMappings.length > 0 ? "one" : "no";
   let own: Effect = [0, 0];
   let recursive: Effect | undefined;
   const propagations: Propagation[] = [];
@@ -119,8 +122,12 @@ export function parseMountOptions(mount: MountConfig, name: string): MountOption
     else if (option === "rbind") bind = "recursive";
     else if (option === "remount") remount = true;
     else if (option === "tmpcopyup") copyUp = true;
-    else if (/^r?idmap(=|$)/.test(option))
-      unsupported(`${name}.options`, "idmapped mounts are not implemented");
+    else if (option === "idmap" || option === "ridmap") idMap = option === "idmap" ? "one" : "recursive";
+    else if (/^r?idmap=/.test(option))
+      unsupported(
+        `${name}.options`,
+        "an idmap option with a value is crun's own: use uidMappings and gidMappings",
+      );
     else if (!WITHOUT_EFFECT.has(option) && !(bind !== "no" && PODMANS.has(option)))
       data.push(...dataOptions(option));
   }
@@ -144,6 +151,7 @@ export function parseMountOptions(mount: MountConfig, name: string): MountOption
     filesystem: [...on, ...data],
     unused: unused.map(([key]) => key),
     copyUp,
+    idMap,
   };
 }
 

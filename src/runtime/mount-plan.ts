@@ -9,7 +9,7 @@ import type {
 import type { HostFacts } from "./host-facts.ts";
 import { ATTRIBUTE, type MountOptions, parseMountOptions, unsupported } from "./mount-options.ts";
 import type { Action, MountAttributes, Operation } from "./operations.ts";
-import type { DescriptorRequest } from "./plan.ts";
+import type { DescriptorRequest, MountIdMap } from "./plan.ts";
 
 /** What the parts of the planner add to, in the order of the program. */
 export type Draft = {
@@ -55,6 +55,8 @@ export function planMounts(context: MountContext, draft: Draft): void {
     const path = destination(mount.destination, name);
     for (const option of options.unused)
       draft.warnings.push(`${name}.options: ${option} does nothing: a bind mount makes no filesystem`);
+    if (options.idMap !== "no" && (options.remount || options.bind === "no"))
+      unsupported(`${name}.uidMappings`, "only bind mounts can be id-mapped");
     if (options.remount) add(draft, { kind: "set-mount-attributes", path, attributes: options.attributes });
     else if (options.bind !== "no") planBind(context, mount, options, path, name, draft);
     else planFilesystem(context, mount, options, path, name, draft, last);
@@ -130,9 +132,19 @@ function planBind(
     path: fromText(source),
     recursive,
     attributes: options.attributes,
+    ...(options.idMap === "no" ? {} : { idMap: idMapOf(config, mount, options.idMap === "recursive", name) }),
   });
   add(draft, { kind: "attach-mount", mount: descriptor, path, create: "as-mount" });
   planPropagation(bindPropagations(options.propagations, config), path, draft);
+}
+
+/** The mount's own maps, else those of the container. */
+function idMapOf(config: RuntimeConfig, mount: MountConfig, recursive: boolean, name: string): MountIdMap {
+  const own = mount.uidMappings.length > 0;
+  const { uidMappings: uids, gidMappings: gids } = own ? mount : config.linux;
+  if (uids.length === 0 || gids.length === 0)
+    refuse(`${name}.options`, "asks for an id-mapped mount, but neither it nor the container has id maps");
+  return { uids, gids, recursive };
 }
 
 function planFilesystem(

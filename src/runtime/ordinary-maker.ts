@@ -10,10 +10,12 @@ import { checkNamespace, isHostMountNamespace, isOwnNamespace } from "../sys/nam
 import { openInRoot } from "../sys/openat2.ts";
 import { compileSeccompCached } from "../sys/seccomp-cache.ts";
 import type { WindowSize } from "../sys/terminal.ts";
+import type { IdMaps } from "../sys/user-namespace.ts";
 import type { RootAnnotations } from "./at-create-outcome.ts";
 import { withJoinedIdMaps } from "./joined-id-maps.ts";
 import { lxcLauncher } from "./launcher.ts";
 import { unsupported } from "./mount-options.ts";
+import { namespaceOf } from "./mount-plan.ts";
 import { planLaunch } from "./planner.ts";
 import { prepareLaunch } from "./preparation.ts";
 import type { Preparation } from "./prepared-launch.ts";
@@ -43,7 +45,23 @@ async function placeRoot(
   if (!existsSync(storeRoot) && !existsSync(policyFile)) return {};
   const { placeMolecule } = await import("./at-create.ts");
   const rootfs = realRoot(config, bundle);
-  return placeMolecule({ rootfs, bundle, storeRoot, policyFile, log: session.log });
+  return placeMolecule({
+    rootfs,
+    bundle,
+    storeRoot,
+    policyFile,
+    idMaps: () => idMapsOf(config),
+    log: session.log,
+  });
+}
+
+/** Of a user namespace that the container gets or joins. */
+function idMapsOf(config: RuntimeConfig): IdMaps | undefined {
+  const namespace = namespaceOf(config, "user");
+  if (namespace === undefined) return undefined;
+  const { uidMappings, gidMappings } = (namespace.path === undefined ? config : withJoinedIdMaps(config))
+    .linux;
+  return uidMappings.length === 0 ? undefined : { uids: uidMappings, gids: gidMappings };
 }
 
 const prepare: Preparation = (session, { options, bundle, directory, config, openConsole }) => {

@@ -1,5 +1,5 @@
 import type { ByteString } from "../core/bytestring.ts";
-import type { HookConfig, NamespaceConfig } from "../formats/oci/runtime-config/types.ts";
+import type { HookConfig, IdMapping, NamespaceConfig } from "../formats/oci/runtime-config/types.ts";
 import type { CgroupPlan } from "./cgroup-plan.ts";
 import type { LaunchProgram, MountAttributes } from "./operations.ts";
 
@@ -21,17 +21,26 @@ export type LaunchPlan = {
   readonly state: StateSnapshot;
 };
 
+/** An id-mapped mount: files of `containerId` on disk are `hostId`'s to the host, and so the container's. */
+export type MountIdMap = {
+  readonly uids: readonly IdMapping[];
+  readonly gids: readonly IdMapping[];
+  /** Of the mounts below it, too. */
+  readonly recursive: boolean;
+};
+
 /** What the launcher opens for the player: before it starts liblxc, or, where that is said, when init waits for it. */
 export type DescriptorRequest =
   /**
    * open_tree(OPEN_TREE_CLONE) of a path of the host, symlinks followed, `recursive` with AT_RECURSIVE; then mount_setattr with
-   * `attributes` on the clone. Never the source itself.
+   * `attributes` on the clone, and with a user namespace of these maps. Never the source itself.
    */
   | {
       readonly kind: "bind-source";
       readonly path: ByteString;
       readonly recursive: boolean;
       readonly attributes: MountAttributes;
+      readonly idMap?: MountIdMap;
     }
   /** The same of the container's own directory in a cgroup hierarchy, which liblxc makes: when init waits. */
   | {

@@ -170,7 +170,9 @@ test.each<[string, (document: Json & { linux: Json; process: Json }) => void]>([
   [
     "mounts[0].options",
     (all) =>
-      Object.assign(all, { mounts: [{ destination: "/x", source: "/y", options: ["bind", "idmap"] }] }),
+      Object.assign(all, {
+        mounts: [{ destination: "/x", source: "/y", options: ["bind", "idmap=uids=0-1-10"] }],
+      }),
   ],
 ])("%s is refused, never left out", (field, change) => {
   expect(() => plan(template(change))).toThrow(

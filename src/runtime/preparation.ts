@@ -1,10 +1,12 @@
 import { constants, mkdirSync, openSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { toBytes } from "../core/bytestring.ts";
+import { displayText, toBytes } from "../core/bytestring.ts";
 import { AtomfsError } from "../core/errors.ts";
 import { Fd } from "../sys/fd.ts";
+import { hasCode } from "../sys/ffi.ts";
 import { makeNode } from "../sys/files.ts";
 import {
+  changeMount,
   cloneMountTree,
   MOUNT_ATTR,
   makeMountsSlave,
@@ -13,9 +15,10 @@ import {
   unmountAt,
 } from "../sys/mount.ts";
 import { connectUnix } from "../sys/socket.ts";
+import { makeUserNamespace } from "../sys/user-namespace.ts";
 import type { CgroupPlan } from "./cgroup-plan.ts";
 import { applyWrites, enableControllers, inheritedCpuset, removeCgroups } from "./cgroups.ts";
-import type { DescriptorRequest, LaunchPlan } from "./plan.ts";
+import type { DescriptorRequest, LaunchPlan, MountIdMap } from "./plan.ts";
 import type { PreparedCgroups, PreparedLaunch } from "./prepared-launch.ts";
 import { encodeProgram } from "./program-codec.ts";
 import { FILES } from "./state.ts";
@@ -115,6 +118,8 @@ export function openDescriptor(request: DescriptorRequest, index: number, places
       using stack = new DisposableStack();
       const mount = stack.use(cloneMountTree(toBytes(request.path), request.recursive));
       setMountAttributes(mount, request.attributes);
+      if (request.kind === "bind-source" && request.idMap !== undefined)
+        mapIds(mount, displayText(request.path), request.idMap);
       stack.move();
       return mount;
     }
@@ -139,6 +144,18 @@ export function openDescriptor(request: DescriptorRequest, index: number, places
       }
       if (places.consoleSocket instanceof Fd) return places.consoleSocket;
       return connectUnix(resolve(places.consoleSocket), "stream");
+  }
+}
+
+function mapIds(mount: Fd, path: string, idMap: MountIdMap): void {
+  using idmap = makeUserNamespace(idMap);
+  try {
+    changeMount(mount, { idmap, recursive: idMap.recursive });
+  } catch (cause) {
+    if (!hasCode(cause, "EINVAL", "EPERM")) throw cause;
+    throw new AtomfsError("unsupported", `Cannot map the ids of ${path}: its filesystem cannot do that`, {
+      cause,
+    });
   }
 }
 

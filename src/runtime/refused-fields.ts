@@ -4,7 +4,7 @@ import { unsupported } from "./mount-options.ts";
 /**
  * What runtime-spec has and this runtime does not do yet, where leaving it out would give another container than asked for: one
  * table, so that `features` and the documentation can be checked against it. Refused where they are read, with their own
- * details: idmapped mounts, the seccomp listener, process.scheduler, process.ioPriority, process.execCPUAffinity, flags of
+ * details: id-mapped mounts that are no bind mounts, the seccomp listener, process.scheduler, process.ioPriority, process.execCPUAffinity, flags of
  * linux.personality, unknown mount options of bind mounts, resources that cgroup v2 cannot express.
  */
 export const REFUSED_FIELDS: readonly {

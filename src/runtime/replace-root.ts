@@ -1,9 +1,11 @@
+import { realpathSync } from "node:fs";
 import { parseVerityDigest, type VerityDigest } from "../core/digest.ts";
 import { applyMount } from "../mounts/apply.ts";
 import { prepareMolecule, runDirectoryOf } from "../mounts/molecule-mounts.ts";
-import type { MountSpec } from "../mounts/spec.ts";
+import type { MountSpec, MountStep } from "../mounts/spec.ts";
 import { storeLayout } from "../store/layout.ts";
 import { unmountAt } from "../sys/mount.ts";
+import { type IdMaps, makeUserNamespace } from "../sys/user-namespace.ts";
 import { type EngineRoot, readLowers } from "./engine-root.ts";
 
 /**
@@ -11,13 +13,23 @@ import { type EngineRoot, readLowers } from "./engine-root.ts";
  * that can fail beforehand is done beforehand, since two overlays over one upper at a time are undefined; if the new
  * mount fails all the same, the engine's own is put back.
  */
-export function replaceRoot(storeRoot: string, root: EngineRoot, molecule: VerityDigest | undefined): void {
+export function replaceRoot(
+  storeRoot: string,
+  root: EngineRoot,
+  molecule: VerityDigest | undefined,
+  idMaps: IdMaps | undefined,
+): void {
   const { upperdir, workdir, mount } = root;
   const upper = { upperdir, workdir, options: [...mount.options, ...mount.superOptions] };
   const layout = storeLayout(storeRoot);
-  const ofEngine = engineSpec(root);
+  // Files have the image's ids on disk, and the container's in its upper.
+  using namespace = idMaps === undefined ? undefined : makeUserNamespace(idMaps);
+  const idmap = namespace === undefined ? {} : { idmap: namespace.procPath };
+  const ofEngine = engineSpec(root, idmap);
   const spec =
-    molecule === undefined ? ofEngine : prepareMolecule(layout, molecule, { upper, target: mount.target });
+    molecule === undefined
+      ? ofEngine
+      : prepareMolecule(layout, molecule, { upper, target: mount.target, ...idmap });
   const runDirectory = runDirectoryOf(storeRoot);
   unmountAt(mount.target, { detach: false });
   try {
@@ -31,19 +43,24 @@ export function replaceRoot(storeRoot: string, root: EngineRoot, molecule: Verit
 const OF_LAYERS = /^(lowerdir|upperdir|workdir|datadir)\+?(=|$)/;
 const OF_THE_MOUNT = new Set(["rw", "relatime"]);
 
-/** The engine's own overlay, as it was mounted. */
-function engineSpec(root: EngineRoot): MountSpec {
+/** The engine's own overlay, as it was mounted: with id-mapped lowers where containers/storage had them so. */
+function engineSpec(root: EngineRoot, idmap: { readonly idmap?: string }): MountSpec {
   const { mount, upperdir, workdir } = root;
   const options = mount.superOptions.filter((option) => !OF_LAYERS.test(option) && !OF_THE_MOUNT.has(option));
+  const lowers = readLowers(root);
+  const trees: readonly MountStep[] = root.hasMappedLowers
+    ? lowers.map((path) => ({ kind: "tree", path: realpathSync(path), ...idmap }))
+    : [];
   return {
     row: "tree",
     molecule: parseVerityDigest("0".repeat(64)),
     layers: "path",
     steps: [
+      ...trees,
       {
         kind: "overlay",
         source: "overlay",
-        lower: readLowers(root).map((path) => ({ path })),
+        lower: lowers.map((path, step) => (root.hasMappedLowers ? { step } : { path })),
         dataOnly: [],
         singleColon: false,
         metacopy: false,

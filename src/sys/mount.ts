@@ -172,7 +172,13 @@ export function makeMountsSlave(tree: Fd): void {
  */
 export function changeMount(
   mount: Fd,
-  change: { readonly set?: number; readonly private?: boolean; readonly idmap?: Fd },
+  change: {
+    readonly set?: number;
+    readonly private?: boolean;
+    readonly idmap?: Fd;
+    /** All mounts below it, too. */
+    readonly recursive?: boolean;
+  },
 ): void {
   const attributes = Buffer.alloc(32);
   const idmap = change.idmap === undefined ? 0 : MOUNT_ATTR.idmap;
@@ -184,7 +190,7 @@ export function changeMount(
     "change a mount's attributes",
     mount.number,
     cString(""),
-    AT_EMPTY_PATH,
+    AT_EMPTY_PATH | (change.recursive === true ? AT_RECURSIVE : 0),
     attributes,
     attributes.length,
   );

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AtomfsError } from "../../core/errors.ts";
 import { parseProcess, parseRuntimeConfig } from "../../formats/oci/runtime-config/parse.ts";
@@ -8,7 +8,7 @@ import { readFileBounded } from "../../sys/files.ts";
 import { isOwnNamespace, NAMESPACE_FILES } from "../../sys/namespace.ts";
 import { openProcess } from "../../sys/pid.ts";
 import { attachProcess } from "../cgroups.ts";
-import { commandProcess, planExec, withOptions } from "../exec-plan.ts";
+import { commandProcess, oomScoreOf, planExec, withOptions } from "../exec-plan.ts";
 import { ForegroundConsole } from "../foreground-console.ts";
 import type { ExecOptions } from "../invocation.ts";
 import { currentStatus } from "../oci-state.ts";
@@ -96,30 +96,28 @@ async function play(
     process: withSize(process, console?.size),
     preserveDescriptors: options.preserveDescriptors,
   });
-  const plan = planExec(
-    config,
-    inherited.process,
-    differentNamespaces(init.pid),
-    pidfd.number,
-    readHostFacts(LXC_START),
-    {
-      preserveDescriptors: inherited.preserveDescriptors,
-      home: homeOf(process, `/proc/${init.pid}/root`),
-      compileSeccomp: cachedSeccomp,
-    },
-  );
+  const host = readHostFacts(LXC_START);
+  const plan = planExec(config, inherited.process, differentNamespaces(init.pid), pidfd.number, host, {
+    preserveDescriptors: inherited.preserveDescriptors,
+    home: homeOf(process, `/proc/${init.pid}/root`),
+    compileSeccomp: cachedSeccomp,
+  });
   for (const warning of plan.warnings) session.warn(warning);
   using opened = new DisposableStack();
   const player = findPlayer();
   const places = { directory, consoleSocket: options.consoleSocket ?? console?.socket, player };
   const [, ...others] = plan.descriptors;
   const descriptors = others.map((request, i) => opened.use(openDescriptor(request, i, places)));
+  const score = oomScoreOf(process, host);
   const cgroups = cgroupsFor(record, options.cgroup);
   return await playInContainer({
     program: encodeProgram(plan),
     player,
     descriptors: [pidfd, ...descriptors],
-    onWaiting: (pid) => attachProcess(cgroups, pid),
+    onWaiting(pid) {
+      attachProcess(cgroups, pid);
+      if (score !== undefined) writeFileSync(`/proc/${pid}/oom_score_adj`, String(score));
+    },
     onWarning: (trouble) => session.warn(trouble.text),
   });
 }
