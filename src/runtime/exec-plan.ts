@@ -3,7 +3,7 @@ import type { NamespaceType, ProcessConfig, RuntimeConfig } from "../formats/oci
 import type { HostFacts } from "./host-facts.ts";
 import type { ExecOptions } from "./invocation.ts";
 import { add, type Draft, namespaceOf, request } from "./mount-plan.ts";
-import { KEEP_GROUPS, type ProcessContext, planProcess } from "./process-plan.ts";
+import { keptGroups, type ProcessContext, planProcess } from "./process-plan.ts";
 
 /** A program for the player that joins a running container. Its first descriptor is the pidfd of the container's init. */
 export type ExecPlan = Draft;
@@ -50,7 +50,7 @@ export function planExec(
       seccomp: config.linux.seccomp,
       inUserNamespace: namespaceOf(config, "user") !== undefined,
       personality: config.linux.personality,
-      keepGroups: config.annotations.get(KEEP_GROUPS) === "1",
+      keptGroups: keptGroups(config, host),
       ...options,
     },
     draft,

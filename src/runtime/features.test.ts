@@ -16,6 +16,7 @@ const HOST: HostFacts = {
     hugePages: false,
   },
   capabilities: { bounding: (1n << 41n) - 1n, effective: (1n << 41n) - 1n },
+  groups: [],
   lastCapability: 40,
   hardLimits: new Map(),
   lowestOomScore: -1000,

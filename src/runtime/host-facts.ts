@@ -3,6 +3,8 @@ export type HostFacts = {
   readonly cgroups: CgroupFacts;
   /** The runtime's own CapBnd and CapEff, as bit masks. */
   readonly capabilities: { readonly bounding: bigint; readonly effective: bigint };
+  /** The runtime's own supplementary groups. */
+  readonly groups: readonly number[];
   /** /proc/sys/kernel/cap_last_cap. */
   readonly lastCapability: number;
   /** The runtime's own hard limits by number (RLIMITS); one that is absent is unlimited. */

@@ -41,6 +41,7 @@ const HYBRID: HostFacts = {
     bounding: ALL_CAPABILITIES & ~SYS_RESOURCE,
     effective: ALL_CAPABILITIES & ~SYS_RESOURCE,
   },
+  groups: [0, 27],
   lastCapability: 40,
   hardLimits: new Map([
     [6, 32768n],
@@ -286,6 +287,30 @@ test("without a cgroup namespace, a user namespace gets the host's mount of cgro
   };
   const made = plan(template(change), UNIFIED).descriptors;
   expect(made).toContainEqual(expect.objectContaining({ kind: "bind-source", path: "/sys/fs/cgroup" }));
+});
+
+test("groups of the caller that are kept have their numbers in the user namespace, or it is refused", () => {
+  const kept = (gidMappings: readonly Json[]): unknown =>
+    plan(
+      template((all) => {
+        Object.assign(all, { annotations: { "run.oci.keep_original_groups": "1" } });
+        if (gidMappings.length === 0) return;
+        const namespaces = [{ type: "mount" }, { type: "user" }, { type: "uts" }, { type: "network" }];
+        Object.assign(all.linux, { namespaces, uidMappings: gidMappings, gidMappings });
+      }),
+    ).program.operations.flatMap(({ does }) =>
+      does.kind === "set-groups" || does.kind === "find-executable" ? [does.groups] : [],
+    );
+  expect(kept([])).toEqual([
+    [0, 27],
+    [0, 27],
+  ]);
+  const low = { containerID: 100, hostID: 0, size: 10 };
+  expect(kept([low, { containerID: 0, hostID: 20, size: 50 }])).toEqual([
+    [100, 7],
+    [100, 7],
+  ]);
+  expect(() => kept([low])).toThrow("the caller's group 27 is not in linux.gidMappings");
 });
 
 test("seccomp comes before the capabilities go, with no_new_privs last", () => {

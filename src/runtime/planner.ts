@@ -10,7 +10,7 @@ import { planLxcConfig } from "./lxc-config.ts";
 import { unsupported } from "./mount-options.ts";
 import { add, type Draft, isNew, namespaceOf, planMounts, request } from "./mount-plan.ts";
 import type { LaunchPlan } from "./plan.ts";
-import { KEEP_GROUPS, planProcess } from "./process-plan.ts";
+import { keptGroups, planProcess } from "./process-plan.ts";
 import { refuseFields } from "./refused-fields.ts";
 import type { SeccompProfile } from "./seccomp-plan.ts";
 import { planSysctls } from "./sysctl-plan.ts";
@@ -194,8 +194,6 @@ function planOomScore(wanted: number, host: HostFacts, draft: Draft): void {
 /** Engines tell a command that does not exist (127) from one that does not run by what `create` says. */
 function planLookup(config: RuntimeConfig, process: ProcessConfig, host: HostFacts, draft: Draft): void {
   const { uid, gid, additionalGids } = process.user;
-  // Which groups there will be, only the launcher's caller knows; `execute` has the last word anyway.
-  if (keepsGroups(config)) return;
   const inUserNamespace = namespaceOf(config, "user") !== undefined;
   // What is left out is warned of where the process is planned.
   const silent = (): void => undefined;
@@ -208,13 +206,8 @@ function planLookup(config: RuntimeConfig, process: ProcessConfig, host: HostFac
     uid,
     gid,
     effective,
-    groups: additionalGids,
+    groups: keptGroups(config, host) ?? additionalGids,
   });
-}
-
-/** crun's annotation, which Podman sets. */
-function keepsGroups({ annotations }: RuntimeConfig): boolean {
-  return annotations.get(KEEP_GROUPS) === "1";
 }
 
 /** Of poll(2): 24 days. */
@@ -261,7 +254,7 @@ function planStart(config: RuntimeConfig, host: HostFacts, options: LaunchOption
       seccomp: config.linux.seccomp,
       inUserNamespace: namespaceOf(config, "user") !== undefined,
       personality: config.linux.personality,
-      keepGroups: keepsGroups(config),
+      keptGroups: keptGroups(config, host),
       preserveDescriptors: options.preserveDescriptors,
       home: options.home,
       compileSeccomp: options.compileSeccomp,

@@ -1,6 +1,11 @@
 import { fromText } from "../core/bytestring.ts";
 import { AtomfsError } from "../core/errors.ts";
-import { type ProcessConfig, RLIMITS, type SeccompConfig } from "../formats/oci/runtime-config/types.ts";
+import {
+  type ProcessConfig,
+  RLIMITS,
+  type RuntimeConfig,
+  type SeccompConfig,
+} from "../formats/oci/runtime-config/types.ts";
 import { capabilityBit, planCapabilities } from "./capability-plan.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { unsupported } from "./mount-options.ts";
@@ -10,6 +15,25 @@ import { normaliseSeccomp, type SeccompProfile } from "./seccomp-plan.ts";
 /** crun's annotation, which Podman sets: "1" leaves the groups of the caller to the container. */
 export const KEEP_GROUPS = "run.oci.keep_original_groups";
 
+/**
+ * The runtime's own groups, as numbers of the container's user namespace, for a container that is to keep them: liblxc drops them, and
+ * so does joining a user namespace. Undefined: it has those of its user.
+ * @throws AtomfsError "unsupported" for a group that has no number there: it could not be given back
+ */
+export function keptGroups(
+  { annotations, linux }: RuntimeConfig,
+  host: HostFacts,
+): readonly number[] | undefined {
+  if (annotations.get(KEEP_GROUPS) !== "1") return undefined;
+  if (linux.gidMappings.length === 0) return host.groups;
+  return host.groups.map((group) => {
+    const map = linux.gidMappings.find(({ hostId, size }) => group >= hostId && group < hostId + size);
+    if (map === undefined)
+      unsupported(`annotations.${KEEP_GROUPS}`, `the caller's group ${group} is not in linux.gidMappings`);
+    return map.containerId + group - map.hostId;
+  });
+}
+
 export type ProcessContext = {
   readonly host: HostFacts;
   readonly seccomp: SeccompConfig | undefined;
@@ -17,8 +41,8 @@ export type ProcessContext = {
   readonly personality:
     | { readonly domain: "LINUX" | "LINUX32"; readonly flags: readonly string[] }
     | undefined;
-  /** `KEEP_GROUPS` is set. */
-  readonly keepGroups: boolean;
+  /** `keptGroups` */
+  readonly keptGroups: readonly number[] | undefined;
   /** How many descriptors from 3 on the program inherits. */
   readonly preserveDescriptors: number;
   /** Of the user, from the container's /etc/passwd: HOME, if the environment has none. */
@@ -42,7 +66,7 @@ export function planProcess(process: ProcessConfig, context: ProcessContext, dra
       value: context.personality.domain === "LINUX32" ? PER_LINUX32 : 0,
     });
   planLabels(process, context.host, draft);
-  if (!context.keepGroups) add(draft, { kind: "set-groups", groups: additionalGids });
+  add(draft, { kind: "set-groups", groups: context.keptGroups ?? additionalGids });
   add(draft, { kind: "change-directory", path: fromText(process.cwd), create: false });
   // Without no_new_privs loading takes CAP_SYS_ADMIN; with it the filter comes last, so that it binds nothing of ours.
   if (!process.noNewPrivileges) planSeccomp(context, draft);

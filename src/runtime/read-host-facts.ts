@@ -16,6 +16,11 @@ export function readHostFacts(lxcStart: string): HostFacts {
   return {
     cgroups: cgroupFacts(readMountsIn(CGROUPS)),
     capabilities: { bounding: capabilityMask(status, "CapBnd"), effective: capabilityMask(status, "CapEff") },
+    groups:
+      /^Groups:(.*)$/m
+        .exec(status)?.[1]
+        ?.match(/[0-9]+/g)
+        ?.map(Number) ?? [],
     lastCapability: Number(readFileSync("/proc/sys/kernel/cap_last_cap", "latin1")),
     hardLimits: hardLimits(readFileSync("/proc/self/limits", "latin1")),
     lowestOomScore: lowestOomScore(capabilityMask(status, "CapEff")),

@@ -240,6 +240,40 @@ describe("a user namespace", () => {
   });
 });
 
+test("groups of the caller, where an annotation keeps them: of init, of exec, and a refusal where they have no number", () => {
+  const keep = { "run.oci.keep_original_groups": "1" };
+  const as = (groups: string, ...argv: readonly string[]) =>
+    lab.spawn(["setpriv", "--groups", groups, ...lab.argv(...argv)]);
+  const shown = (pid: string): string => `sed -n s/^Groups:.//p /proc/${pid}/status`;
+  const id = lab.container((config) => {
+    config["annotations"] = keep;
+    config.process["user"] = { uid: 1000, gid: 1000, additionalGids: [5] };
+  });
+  expect(as("7,77", "run", "--detach", "--bundle", lab.bundle, id)).toEqual({
+    code: 0,
+    stdout: "",
+    stderr: "",
+  });
+  expect(as("8,88", "exec", id, "sh", "-c", `${shown("1")}; ${shown("self")}`).stdout).toBe("7 77 \n8 88 \n");
+  lab.must("delete", "--force", id);
+  const map = [{ containerID: 0, hostID: FIRST_ID, size: 1000 }];
+  const mapped = lab.container((config) => {
+    config["annotations"] = keep;
+    config.linux.namespaces.push({ type: "user" });
+    Object.assign(config.linux, { uidMappings: map, gidMappings: map });
+    config.process.args = ["sh", "-c", shown("self")];
+  });
+  chownSync(join(lab.bundle, "rootfs"), FIRST_ID, FIRST_ID);
+  expect(as(`${FIRST_ID + 9}`, "run", "--bundle", lab.bundle, mapped)).toEqual({
+    code: 0,
+    stdout: "9 \n",
+    stderr: "",
+  });
+  const refused = as("7", "run", "--bundle", lab.bundle, mapped);
+  expect(refused.stderr).toContain("the caller's group 7 is not in linux.gidMappings");
+  expect(refused.code).toBe(1);
+});
+
 describe("descriptors of the caller", () => {
   test("stdin is the container's, whatever it is", () => {
     const id = lab.container((config) => {
