@@ -6,10 +6,11 @@
 import { Story } from "../../scripts/demo/story.ts";
 import { Cluster } from "../../scripts/k8s/cluster.ts";
 import { ClusterStory } from "../../scripts/k8s/cluster-story.ts";
-import { NODE_NAMES } from "../../scripts/k8s/place.ts";
+import { NODE_NAMES, REGISTRY } from "../../scripts/k8s/place.ts";
 import { AtomfsError } from "../../src/core/errors.ts";
 import { interruptedStartLeaves } from "./interrupted-start.ts";
 import { leftOvers } from "./left-overs.ts";
+import { userNamespacePod } from "./user-namespace-pod.ts";
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
@@ -32,6 +33,7 @@ async function main(signal: AbortSignal): Promise<void> {
     for (const node of NODE_NAMES) await story.step(`Node ${node}`, () => cluster.addNode(node));
     await new ClusterStory(cluster, story, promised, signal).run();
     await pulledAlways(cluster);
+    await userNamespacePod(cluster, `${REGISTRY}/demo/feed:1.0`, promised);
   }
   nothingLeft("after the cluster's end", leftOvers());
 }
