@@ -14,17 +14,27 @@ beforeAll(() => {
     name,
     name === "runc" ? new ContainerLab(Bun.which("runc") ?? "runc") : new ContainerLab(),
   ]);
+  for (const [, { bundle }] of labs)
+    writeFileSync(join(bundle, "rootfs/garbage"), "\x7fgarbage", { mode: 0o755 });
 }, patience(120_000));
 afterAll(() => {
   for (const [, lab] of labs) lab[Symbol.dispose]();
 });
 
-type State = "absent" | "created" | "running" | "paused" | "stopped";
+/** "failed": the kernel does not execute its program, which runc's `start` does not wait for. */
+type State = "absent" | "created" | "running" | "paused" | "stopped" | "failed";
 
 function inState(lab: ContainerLab, state: State): string {
-  const id = lab.container();
+  const id = lab.container((config) => {
+    if (state === "failed") config.process.args = ["/garbage"];
+  });
   if (state === "absent") return id;
   const pid = lab.create(id);
+  if (state === "failed") {
+    lab.call("start", id);
+    waitChild(pid);
+    return id;
+  }
   if (state !== "created") lab.must("start", id);
   if (state === "paused") lab.must("pause", id);
   if (state === "stopped") {
@@ -68,6 +78,9 @@ const FAILURES: readonly (readonly [state: State, args: string, words: RegExp])[
   ["paused", "pause @", /container not running/],
   ["paused", "exec @ true", /cannot exec in a paused container/],
   ["paused", "delete @", /that is not stopped: paused/],
+  ["failed", "start @", /cannot start a container that has stopped/],
+  ["failed", "kill @ TERM", /container not running/],
+  ["failed", "exec @ true", /cannot exec in a.*stopped/],
   ["stopped", "start @", /cannot start a container that has stopped/],
   ["stopped", "kill @ TERM", /container not running/],
   ["stopped", "pause @", /container not running/],
@@ -100,6 +113,9 @@ const SUCCESSES: readonly (readonly [state: State, args: string])[] = [
   ["paused", "resume @"],
   ["paused", "kill @ KILL"],
   ["paused", "delete --force @"],
+  ["failed", "state @"],
+  ["failed", "ps @"],
+  ["failed", "delete @"],
   ["stopped", "state @"],
   ["stopped", "kill --all @ KILL"],
   ["stopped", "ps @"],
