@@ -2,10 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   chmodSync,
   chownSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readFileSync,
   readlinkSync,
+  realpathSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -105,6 +107,31 @@ touch /media/made`);
     ]);
     lab.must("delete", "--force", id);
     expect(lab.traces(id)).toEqual([]);
+  });
+});
+
+test("what hooks of CDI do: links, ld.so.cache, a root of their own in a mount namespace of their own", () => {
+  const rootfs = join(lab.bundle, "rootfs");
+  chownSync(rootfs, 0, 0);
+  mkdirSync(join(rootfs, "lib/cdi"), { recursive: true });
+  cpSync(realpathSync("/lib/x86_64-linux-gnu/libc.so.6"), join(rootfs, "lib/cdi/libc.so.6"));
+  const hook = script(`set -e
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+ldconfig -r ${rootfs} -C /etc/ld.so.cache /lib/cdi
+ln -s libc.so.6 ${rootfs}/lib/cdi/link
+unshare --mount sh -ec 'mount --bind ${rootfs} ${rootfs}; cd ${rootfs}; pivot_root . mnt; /bin/busybox umount -l mnt; /bin/sh -c "echo inside > /etc/nested"'`);
+  const id = lab.container((config) => {
+    config["hooks"] = { createContainer: [hook] };
+    config.process.args = [
+      "sh",
+      "-c",
+      "readlink /lib/cdi/link; grep -c /lib/cdi/libc.so.6 /etc/ld.so.cache; cat /etc/nested; ls /mnt",
+    ];
+  });
+  expect(lab.call("run", "--bundle", lab.bundle, id)).toEqual({
+    code: 0,
+    stdout: "libc.so.6\n1\ninside\n",
+    stderr: "",
   });
 });
 
