@@ -11,22 +11,28 @@ const FORWARDED = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2
 const TURN_MS = { first: 5, later: 50 } as const;
 const FIRST_TURNS = 200;
 
-/** From its making on no signal is lost: those that come before there is a process are kept for it. */
+/** From its making on no signal is lost: those that come before there is a process are kept for it, later ones find nobody. */
 export class ForwardedSignals implements Disposable {
   readonly #kept: NodeJS.Signals[] = [];
-  #process: Fd | undefined;
+  #process: Fd | "awaited" | "ended" = "awaited";
   readonly #forward = (name: NodeJS.Signals): void => {
-    if (this.#process === undefined) this.#kept.push(name);
-    else signalProcess(this.#process, constants.signals[name]);
+    if (this.#process === "awaited") this.#kept.push(name);
+    else if (this.#process !== "ended") signalProcess(this.#process, constants.signals[name]);
   };
 
   constructor() {
     for (const name of FORWARDED) process.on(name, this.#forward);
   }
 
-  sendTo(pidfd: Fd): void {
+  /** @returns to be disposed of before the descriptor is closed */
+  sendTo(pidfd: Fd): Disposable {
     this.#process = pidfd;
     for (const name of this.#kept.splice(0)) this.#forward(name);
+    return {
+      [Symbol.dispose]: () => {
+        this.#process = "ended";
+      },
+    };
   }
 
   [Symbol.dispose](): void {
@@ -46,7 +52,7 @@ export async function waitForAdopted(
 ): Promise<number> {
   using pidfd = openProcess(child.pid, child.startTime);
   if (pidfd !== undefined) {
-    signals.sendTo(pidfd);
+    using _sending = signals.sendTo(pidfd);
     const ended = (ms: number): boolean =>
       console === undefined ? waitEnded(pidfd, ms) : console.relay(pidfd, ms);
     for (let n = 0; !ended(n < FIRST_TURNS ? TURN_MS.first : TURN_MS.later); n++) await turn();
