@@ -35,13 +35,24 @@ function inState(lab: ContainerLab, state: State): string {
     waitChild(pid);
     return id;
   }
-  if (state !== "created") lab.must("start", id);
+  if (state !== "created") {
+    lab.must("start", id);
+    waitExecuted(pid);
+  }
   if (state === "paused") lab.must("pause", id);
   if (state === "stopped") {
     lab.must("kill", id, "KILL");
     waitChild(pid);
   }
   return id;
+}
+
+/** runc's start does not wait until the program is executed. */
+function waitExecuted(pid: number): void {
+  const name = (): string => readFileSync(`/proc/${pid}/comm`, "latin1");
+  for (const deadline = Date.now() + patience(10_000); name().startsWith("runc:"); Bun.sleepSync(1)) {
+    if (Date.now() > deadline) throw new Error(`process ${pid} is ${name()}`);
+  }
 }
 
 /** Calls with "@" for the id; the words that stderr has under both, for a failure. */
