@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { parseRuntimeConfig } from "../formats/oci/runtime-config/parse.ts";
 import { HOOK_POINTS, NAMESPACE_TYPES, SECCOMP_ACTIONS } from "../formats/oci/runtime-config/types.ts";
+import { planCgroups } from "./cgroup-plan.ts";
 import { describeFeatures } from "./features.ts";
 import type { HostFacts } from "./host-facts.ts";
 import type { LaunchPlan } from "./plan.ts";
@@ -185,8 +186,10 @@ describe("what is refused is not listed", () => {
     expect(old.linux.cgroup["v1"]).toBe(false);
   });
 
-  test("the systemd cgroup driver", () => {
-    expect(linux.cgroup["systemd"]).toBe(false);
+  test("the systemd cgroup driver, of the machine's systemd only", () => {
+    expect(linux.cgroup).toMatchObject({ systemd: true, systemdUser: false });
+    const { path } = planCgroups(undefined, "system.slice:crio:box", HOST.cgroups, "box", new Map());
+    expect(path).toStartWith("/system.slice/crio-box.scope");
   });
 
   test("every namespace of the specification is there", () => {

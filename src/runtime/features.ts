@@ -28,7 +28,7 @@ export function describeFeatures(host: HostFacts): object {
       cgroup: {
         v1: host.lxcVersion.major < LXC_WITHOUT_CGROUP_V1,
         v2: true,
-        systemd: false,
+        systemd: true,
         systemdUser: false,
         rdma: true,
       },

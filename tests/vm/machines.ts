@@ -80,7 +80,7 @@ export function allMachines(privileged: readonly string[]): readonly VirtualMach
   ];
 }
 
-const SLICE = ["launcher", "crio-lxc-exec", "crio-lxc-apparmor", "mounts", "checkout"];
+const SLICE = ["launcher", "crio-lxc-exec", "crio-lxc-apparmor", "crio-lxc-systemd", "mounts", "checkout"];
 
 /** What fits into a few minutes of every change's checks. The demo takes twelve minutes of a processor in a guest. */
 export function slice(): readonly VirtualMachine[] {

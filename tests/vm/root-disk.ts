@@ -19,6 +19,7 @@ const GUEST = join(import.meta.dir, "guest");
 /** What a machine has anyway. */
 const MACHINE = [
   "systemd-sysv",
+  "dbus",
   "kmod",
   "procps",
   "iproute2",
