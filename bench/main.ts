@@ -8,6 +8,7 @@ import { buildAtomfs } from "../scripts/demo/commands.ts";
 import { buildDemoImages, VULNERABLE_PACKAGE } from "../scripts/demo/images.ts";
 import { cacheDirectory } from "../scripts/demo/rebuild.ts";
 import { AtomfsError, EXIT_CODES } from "../src/core/errors.ts";
+import { abortOnSignals } from "../src/sys/interruption.ts";
 import { Bench } from "./bench.ts";
 import { atCreateCase } from "./cases/at-create.ts";
 import { composeCase } from "./cases/compose.ts";
@@ -108,14 +109,11 @@ async function measure(options: Options, signal: AbortSignal): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const interruption = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(signal, () => interruption.abort(new AtomfsError("interrupted", `Stopped by ${signal}`)));
-  }
+  const interruption = abortOnSignals();
   try {
-    await measure(readOptions(process.argv.slice(2)), interruption.signal);
+    await measure(readOptions(process.argv.slice(2)), interruption);
   } catch (error) {
-    const shown = interruption.signal.aborted ? interruption.signal.reason : error;
+    const shown = interruption.aborted ? interruption.reason : error;
     const known = shown instanceof AtomfsError ? shown : undefined;
     say(shown instanceof Error ? shown.message : String(shown));
     for (const hint of known?.hints ?? []) say(`hint: ${hint}`);

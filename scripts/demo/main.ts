@@ -3,6 +3,7 @@
  * steps themselves; a promise that isn't kept ends the demo with an error.
  */
 import { AtomfsError, EXIT_CODES } from "../../src/core/errors.ts";
+import { abortOnSignals } from "../../src/sys/interruption.ts";
 import { Demo } from "./demo.ts";
 import { requireMachine } from "./machine.ts";
 import { closingTable } from "./report.ts";
@@ -32,10 +33,7 @@ async function main(): Promise<void> {
   const args = process.argv.slice(2);
   const json = args.includes("--json");
   const way = args.includes("--storage") ? STORAGE : AT_CREATE;
-  const interruption = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(signal, () => interruption.abort(new AtomfsError("interrupted", `Stopped by ${signal}`)));
-  }
+  const interruption = abortOnSignals();
   const story = new Story(json);
   try {
     if (args.includes("--help") || args.includes("-h")) {
@@ -45,13 +43,12 @@ async function main(): Promise<void> {
     checkUsage(args);
     requireMachine(way);
     await using workplace = await openWorkplace(undefined, way.name);
-    const report = await new Demo(story, interruption.signal, workplace, way).run();
+    const report = await new Demo(story, interruption, workplace, way).run();
     story.write(`\n${closingTable(report)}`);
     if (json) process.stdout.write(`${JSON.stringify({ passed: true, ...report }, null, 2)}\n`);
   } catch (error) {
     // A clean-up that failed matters more than why it began.
-    const shown =
-      interruption.signal.aborted && !(error instanceof SuppressedError) ? interruption.signal.reason : error;
+    const shown = interruption.aborted && !(error instanceof SuppressedError) ? interruption.reason : error;
     const known = shown instanceof AtomfsError ? shown : undefined;
     const message = messageOf(shown);
     if (json)

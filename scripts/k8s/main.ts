@@ -3,6 +3,7 @@
  * Ctrl-C. A promise that isn't kept ends it with an error.
  */
 import { AtomfsError, EXIT_CODES } from "../../src/core/errors.ts";
+import { abortOnSignals } from "../../src/sys/interruption.ts";
 import { must } from "../demo/commands.ts";
 import { Story } from "../demo/story.ts";
 import { Cluster } from "./cluster.ts";
@@ -25,16 +26,13 @@ async function main(signal: AbortSignal): Promise<void> {
   story.write(`\nAll of it in ${minutes.toFixed(1)} minutes; the cluster is being removed.`);
 }
 
-const interruption = new AbortController();
-for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.on(name, () => interruption.abort(new AtomfsError("interrupted", `Stopped by ${name}`)));
-}
+const interruption = abortOnSignals();
 try {
-  await main(interruption.signal);
+  await main(interruption);
 } catch (error) {
   // A clean-up that failed matters more than why it began.
-  const hidden = interruption.signal.aborted && !(error instanceof SuppressedError);
-  const shown: unknown = hidden ? interruption.signal.reason : error;
+  const hidden = interruption.aborted && !(error instanceof SuppressedError);
+  const shown: unknown = hidden ? interruption.reason : error;
   process.stderr.write(`demo:k8s: ${shown instanceof Error ? shown.message : String(shown)}\n`);
   process.exitCode = shown instanceof AtomfsError ? shown.exitCode : EXIT_CODES.failed;
 }

@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from "commander";
-import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
+import { EXIT_CODES } from "../core/errors.ts";
+import { abortOnSignals } from "../sys/interruption.ts";
 import { registerContainers } from "./containers.ts";
 import { type Context, type GlobalOptions, makeContext } from "./context.ts";
 import { registerDf } from "./df.ts";
@@ -15,11 +16,7 @@ import { registerSetup } from "./setup.ts";
 
 const VERSION = "0.1.0";
 
-/** One abort for everything: signals unwind through `using`, so no mount, lock or temporary file is left. */
-const interruption = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.on(signal, () => interruption.abort(new AtomfsError("interrupted", `Stopped by ${signal}`)));
-}
+const interruption = abortOnSignals();
 
 function buildProgram(wantsJson: boolean): Command {
   const program = new Command("atomfs")
@@ -41,7 +38,7 @@ function buildProgram(wantsJson: boolean): Command {
     options = globalOptions(command);
   });
   const context = (): Context => {
-    made ??= makeContext(options, interruption.signal);
+    made ??= makeContext(options, interruption);
     return made;
   };
   for (const register of [
@@ -85,7 +82,7 @@ export async function runAtomfs(): Promise<void> {
       process.exitCode = error.exitCode === 0 ? 0 : EXIT_CODES.usage;
       return;
     }
-    const failure = describeFailure(interruption.signal.aborted ? interruption.signal.reason : error);
+    const failure = describeFailure(interruption.aborted ? interruption.reason : error);
     new Output(wantsJson).error(failure, error);
     process.exitCode = failure.exitCode;
   }

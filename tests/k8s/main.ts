@@ -7,7 +7,7 @@ import { Story } from "../../scripts/demo/story.ts";
 import { Cluster } from "../../scripts/k8s/cluster.ts";
 import { ClusterStory } from "../../scripts/k8s/cluster-story.ts";
 import { NODE_NAMES, REGISTRY } from "../../scripts/k8s/place.ts";
-import { AtomfsError } from "../../src/core/errors.ts";
+import { abortOnSignals } from "../../src/sys/interruption.ts";
 import { interruptedStartLeaves } from "./interrupted-start.ts";
 import { leftOvers } from "./left-overs.ts";
 import { userNamespacePod } from "./user-namespace-pod.ts";
@@ -62,12 +62,9 @@ async function pulledAlways({ kubectl }: Cluster): Promise<void> {
   );
 }
 
-const interruption = new AbortController();
-for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.on(name, () => interruption.abort(new AtomfsError("interrupted", `Stopped by ${name}`)));
-}
+const interruption = abortOnSignals();
 try {
-  await main(interruption.signal);
+  await main(interruption);
 } catch (error) {
   console.log(error);
   promised(false, `the story came to its end: ${error instanceof Error ? error.message : String(error)}`);

@@ -5,6 +5,7 @@
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { abortOnSignals } from "../../src/sys/interruption.ts";
 import { addCounts, NO_TESTS, type TestCount } from "../support/junit.ts";
 import { SUITES, suiteFiles } from "../support/suites.ts";
 import { allMachines, NOT_IN_GUEST, slice, withJobs } from "./machines.ts";
@@ -14,7 +15,7 @@ import { type LxcVersion, workDisk } from "./work-disk.ts";
 const REPOSITORY = join(import.meta.dir, "../..");
 const CACHE = process.env["ATOMFS_VM_CACHE"] ?? "/var/cache/atomfs-vm";
 
-const interruption = new AbortController();
+const interruption = abortOnSignals();
 
 function privilegedFiles(): string[] {
   const suite = SUITES.find(({ name }) => name === "privileged");
@@ -53,19 +54,17 @@ async function main(words: readonly string[]): Promise<number> {
     const lxc = machines.flatMap(({ jobs }) =>
       jobs.flatMap(({ name }): LxcVersion[] => (name === "lxc-6" ? ["6"] : name === "lxc-7" ? ["7"] : [])),
     );
-    const { signal } = interruption;
-    const work = await workDisk({ cache: CACHE, directory: scratch, lxc, onStep: say, signal });
+    const work = await workDisk({ cache: CACHE, directory: scratch, lxc, onStep: say, signal: interruption });
     for (const each of machines) {
-      const outcome = await runMachine(each, { cache: CACHE, scratch, work, say, signal });
+      const outcome = await runMachine(each, { cache: CACHE, scratch, work, say, signal: interruption });
       total = addCounts(total, outcome);
       failed.push(...outcome.failedNames);
       skipped.push(...outcome.skippedNames);
-      signal.throwIfAborted();
+      interruption.throwIfAborted();
     }
   } catch (error) {
     // A machine that cannot be made, or an interruption, is one failure beside those that were counted.
-    const { aborted } = interruption.signal;
-    failed.push(aborted ? "interrupted: the rest was not run" : String(error));
+    failed.push(interruption.aborted ? "interrupted: the rest was not run" : String(error));
     total = addCounts(total, { ...NO_TESTS, failed: 1 });
   } finally {
     rmSync(scratch, { recursive: true, force: true });
@@ -74,11 +73,8 @@ async function main(words: readonly string[]): Promise<number> {
   if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((name) => `  ${name}`).join("\n")}`);
   if (failed.length > 0) console.log(`\nFailed:\n${failed.map((name) => `  ${name}`).join("\n")}`);
   console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
-  if (interruption.signal.aborted) return 130;
+  if (interruption.aborted) return 130;
   return total.failed > 0 || total.passed === 0 ? 1 : 0;
 }
 
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.on(signal, () => interruption.abort(new Error(`stopped by ${signal}`)));
-}
 process.exitCode = await main(process.argv.slice(2));
