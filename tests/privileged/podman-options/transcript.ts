@@ -124,15 +124,20 @@ function numberNamespaces(text: string, host: ReadonlySet<string>): string {
   );
 }
 
-const MOUNTINFO = /^\d+ \d+ \d+:\d+ (\S+ \S+) (.*)$/;
+const MOUNTINFO = /^(\d+) (\d+) \d+:\d+ (\S+ (\S+)) (.*)$/;
 
-/** Lines of mountinfo without ids, by mount point: in which order independent mounts are made is nobody's business. */
+type Mount = { readonly id: string; readonly parent: string; readonly point: string; readonly text: string };
+
+/**
+ * Lines of mountinfo without ids, by mount point, what is covered before what covers it: in which order independent mounts are made
+ * is nobody's business, and from Linux 6.8 on the file's order is that of their making.
+ */
 function sortMounts(text: string): string {
   const lines = text.split("\n");
-  const mounts: string[] = [];
+  const mounts: Mount[] = [];
   const out: string[] = [];
   const flush = (): void => {
-    out.push(...mounts.sort(byMountPoint));
+    out.push(...sorted(mounts));
     mounts.length = 0;
   };
   for (const line of lines) {
@@ -141,15 +146,20 @@ function sortMounts(text: string): string {
       flush();
       out.push(line);
     } else {
-      const [, places = "", rest = ""] = match;
-      mounts.push(`${places} ${rest.replace(/\b(shared|master|propagate_from):\d+/g, "$1")}`);
+      const [, id = "", parent = "", places = "", point = "", rest = ""] = match;
+      const shown = `${places} ${rest.replace(/\b(shared|master|propagate_from):\d+/g, "$1")}`;
+      mounts.push({ id, parent, point, text: shown });
     }
   }
   flush();
   return out.join("\n");
 }
 
-function byMountPoint(a: string, b: string): number {
-  const [left = "", right = ""] = [a, b].map((line) => line.split(" ")[1]);
-  return left < right ? -1 : left > right ? 1 : 0;
+function sorted(mounts: readonly Mount[]): string[] {
+  const parents = new Map(mounts.map(({ id, parent }) => [id, parent]));
+  const depth = (id: string | undefined): number => (id === undefined ? 0 : 1 + depth(parents.get(id)));
+  return mounts
+    .map(({ id, point, text }) => ({ point, text, depth: depth(id) }))
+    .sort((a, b) => (a.point < b.point ? -1 : a.point > b.point ? 1 : a.depth - b.depth))
+    .map(({ text }) => text);
 }
