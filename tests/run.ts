@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { addCounts, NO_TESTS, parseJunit, type TestCount } from "./support/junit.ts";
 import { patience } from "./support/slowness.ts";
 import { chooseSuites, forgottenFiles, SUITES, type Suite, suiteFiles } from "./support/suites.ts";
+import { countsText, printSummary } from "./support/summary.ts";
 
 const REPOSITORY = join(import.meta.dir, "..");
 /** A process that takes longer hangs. Bun's own limit of a test cannot end a loop that never waits. */
@@ -140,10 +141,6 @@ async function runSuite(suite: Suite): Promise<Outcome> {
   return total;
 }
 
-function countsText({ passed, failed, skipped }: TestCount): string {
-  return `${passed} passed, ${failed} failed, ${skipped} skipped`;
-}
-
 function onSignal(): void {
   interrupted = true;
   const child = current;
@@ -179,10 +176,8 @@ async function main(names: readonly string[]): Promise<number> {
   failed.push(...forgotten);
   total = addCounts(total, { ...NO_TESTS, failed: forgotten.length });
 
-  if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((name) => `  ${name}`).join("\n")}`);
-  if (failed.length > 0) console.log(`\nFailed:\n${failed.map((name) => `  ${name}`).join("\n")}`);
   if (interrupted) console.log("\nInterrupted: the rest was not run.");
-  console.log(`\n${countsText(total)}`);
+  printSummary(total, { skipped, failed });
   if (interrupted) return 130;
   return total.failed > 0 || total.passed === 0 ? 1 : 0;
 }

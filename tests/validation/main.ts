@@ -7,6 +7,7 @@ import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
 import { lockFileLater } from "../../src/sys/lock.ts";
+import { printSummary } from "../support/summary.ts";
 import { appliesTo, type Comparison, compareProgram, type Exception, parseExceptions } from "./compare.ts";
 import { ValidatedRuntime } from "./runtime.ts";
 import { programNames, validationSuite } from "./suite.ts";
@@ -113,19 +114,18 @@ function removeNewCgroups(before: ReadonlySet<string>): void {
   }
 }
 
-let failed = 1;
+let isPassed = false;
 try {
-  const result = await main(process.argv.slice(2));
-  failed = result.failed.length;
-  if (result.skipped.length > 0)
-    console.log(`\nSkipped:\n${result.skipped.map((line) => `  ${line}`).join("\n")}`);
-  if (result.better.length > 0) {
-    const programs = [...new Set(result.better.map((line) => line.split(":")[0] ?? ""))];
-    console.log(`\n${result.better.length} points that only crio-lxc passes: ${programs.join(", ")}`);
+  const { passed, failed, skipped, better } = await main(process.argv.slice(2));
+  if (better.length > 0) {
+    const programs = [...new Set(better.map((line) => line.split(":")[0] ?? ""))];
+    console.log(`\n${better.length} points that only crio-lxc passes: ${programs.join(", ")}`);
   }
-  console.log(`\n${result.passed.length} passed, ${failed} failed, ${result.skipped.length} skipped`);
+  const counts = { passed: passed.length, failed: failed.length, skipped: skipped.length };
+  printSummary(counts, { skipped, failed });
+  isPassed = failed.length === 0;
 } catch (error) {
-  console.error(error instanceof Error ? error.message : String(error));
-  console.log("0 passed, 1 failed, 0 skipped");
+  const failed = [error instanceof Error ? error.message : String(error)];
+  printSummary({ passed: 0, failed: 1, skipped: 0 }, { skipped: [], failed });
 }
-process.exitCode = failed > 0 ? 1 : 0;
+process.exitCode = isPassed ? 0 : 1;

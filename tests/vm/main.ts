@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { abortOnSignals } from "../../src/sys/interruption.ts";
 import { addCounts, NO_TESTS, type TestCount } from "../support/junit.ts";
 import { SUITES, suiteFiles } from "../support/suites.ts";
+import { printSummary } from "../support/summary.ts";
 import { allMachines, NOT_IN_GUEST, slice, withJobs } from "./machines.ts";
 import { runMachine } from "./run-machine.ts";
 import { type LxcVersion, workDisk } from "./work-disk.ts";
@@ -70,9 +71,7 @@ async function main(words: readonly string[]): Promise<number> {
     rmSync(scratch, { recursive: true, force: true });
   }
   total = { ...total, skipped: skipped.length };
-  if (skipped.length > 0) console.log(`\nSkipped:\n${skipped.map((name) => `  ${name}`).join("\n")}`);
-  if (failed.length > 0) console.log(`\nFailed:\n${failed.map((name) => `  ${name}`).join("\n")}`);
-  console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+  printSummary(total, { skipped, failed });
   if (interruption.aborted) return 130;
   return total.failed > 0 || total.passed === 0 ? 1 : 0;
 }
