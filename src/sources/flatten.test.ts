@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { tarFile } from "../../tests/support/tar-file.ts";
 import { type ByteString, fromBytes, parentPath, ROOT, treePath } from "../core/bytestring.ts";
 import type { Sha256 } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
@@ -21,21 +22,14 @@ const sink: ContentSink = {
 };
 
 function entry(path: string, change: Partial<TarFile>): TarFile {
-  return {
-    path: path as ByteString,
+  return tarFile(path, {
     type: "file",
-    linkTarget: "" as ByteString,
     mode: 0o644,
     uid: 1,
     gid: 2,
     mtime: { sec: 3, nsec: 0 },
-    size: change.bytes?.length ?? 0,
-    xattrs: new Map(),
-    major: 0,
-    minor: 0,
-    bytes: new Uint8Array(),
     ...change,
-  };
+  });
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, void> {

@@ -4,24 +4,12 @@ import { encodeTar } from "../../src/formats/tar/encode.ts";
 import { checksum } from "../../src/formats/tar/header.ts";
 import type { TarFile, TarType } from "../../src/formats/tar/member.ts";
 import { formatPaxRecords } from "../../src/formats/tar/pax.ts";
+import { tarFile } from "../support/tar-file.ts";
 import { fuzz } from "./harness.ts";
 
 function member(path: string, type: TarType, change: Partial<TarFile> = {}): TarFile {
-  return {
-    path: path as ByteString,
-    type,
-    linkTarget: (type === "symlink" || type === "hardlink" ? "target" : "") as ByteString,
-    mode: 0o755,
-    uid: 0,
-    gid: 5,
-    mtime: { sec: 1_700_000_000, nsec: 5 },
-    size: change.bytes?.length ?? 0,
-    xattrs: new Map(),
-    major: 0,
-    minor: 0,
-    bytes: new Uint8Array(),
-    ...change,
-  };
+  const linkTarget = (type === "symlink" || type === "hardlink" ? "target" : "") as ByteString;
+  return tarFile(path, { type, linkTarget, gid: 5, mtime: { sec: 1_700_000_000, nsec: 5 }, ...change });
 }
 
 const xattrs = new Map([["user.x" as ByteString, "\xff\0" as ByteString]]);

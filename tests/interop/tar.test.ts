@@ -11,6 +11,7 @@ import type { TarFile } from "../../src/formats/tar/member.ts";
 import { flattenLayers } from "../../src/sources/flatten.ts";
 import { openOciLayout } from "../../src/sources/oci-layout.ts";
 import { run } from "../../src/sys/process.ts";
+import { tarFile } from "../support/tar-file.ts";
 import { inlineSink, readRealTree, treeLines } from "./real-tree.ts";
 
 const isReady =
@@ -168,21 +169,7 @@ describe.skipIf(!isReady)("GNU tar", () => {
 });
 
 function entry(path: string, change: Partial<TarFile> = {}): TarFile {
-  return {
-    path: path as ByteString,
-    type: path.endsWith("/") ? "dir" : "file",
-    linkTarget: "" as ByteString,
-    mode: 0o755,
-    uid: 7,
-    gid: 8,
-    mtime: { sec: 1_000_000_000, nsec: 0 },
-    size: change.bytes?.length ?? 0,
-    xattrs: new Map(),
-    major: 0,
-    minor: 0,
-    bytes: new Uint8Array(),
-    ...change,
-  };
+  return tarFile(path, { uid: 7, gid: 8, ...change });
 }
 
 const text = (path: string, content: string): TarFile => entry(path, { bytes: Buffer.from(content) });
