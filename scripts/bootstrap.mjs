@@ -1,4 +1,5 @@
-// The way from a fresh clone to a running command: npm run demo | demo:k8s | test | test:k8s | test:vm | test:validation | bench.
+// The way from a fresh clone to a running command: npm run demo | demo:k8s | build:k8s | test | test:k8s | test:vm |
+// test:validation | bench. With --install before the command it only installs what that needs.
 // Runs on plain Node.js without any npm package, because it is what installs them.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -16,6 +17,7 @@ const APT_LOCK_SECONDS = 600;
 const ENTRY = {
   demo: "scripts/demo/main.ts",
   "demo:k8s": "scripts/k8s/main.ts",
+  "build:k8s": "scripts/k8s/build.ts",
   test: "tests/run.ts",
   "test:vm": "tests/vm/main.ts",
   "test:k8s": "tests/k8s/main.ts",
@@ -165,7 +167,8 @@ function runCommand(command, args) {
   child.on("exit", (code, signal) => process.exit(code ?? 128 + constants.signals[signal]));
 }
 
-const [command, ...args] = process.argv.slice(2);
+const installsOnly = process.argv[2] === "--install";
+const [command, ...args] = process.argv.slice(installsOnly ? 3 : 2);
 if (!Object.hasOwn(ENTRY, command ?? "")) {
   stop(`Unknown command "${command ?? ""}": use npm run demo, npm test, npm run test:vm or npm run bench.`);
 }
@@ -173,4 +176,4 @@ checkMachine();
 installNpmPackages();
 installDebianPackages(command);
 if (!existsSync(join(ROOT, ENTRY[command]))) stop(`This checkout has no ${ENTRY[command]}.`);
-runCommand(command, args);
+if (!installsOnly) runCommand(command, args);

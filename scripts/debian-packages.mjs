@@ -9,10 +9,10 @@ export const PACKAGES = [
   ],
   [
     "gcc",
-    "demo test test:vm test:validation bench demo:k8s test:k8s",
+    "demo test test:vm test:validation bench demo:k8s test:k8s build:k8s",
     "makes crio-lxc and the player, its init; ELF files to check",
   ],
-  ["libc6-dev", "demo test test:vm test:validation bench demo:k8s test:k8s", "as gcc"],
+  ["libc6-dev", "demo test test:vm test:validation bench demo:k8s test:k8s build:k8s", "as gcc"],
   [
     "runc",
     "demo test test:validation bench",
@@ -34,7 +34,7 @@ export const PACKAGES = [
   ["gpgv", "demo test test:vm bench demo:k8s test:k8s", "checks the signature of an apt repository"],
   [
     "debian-archive-keyring",
-    "demo test test:vm test:validation bench demo:k8s test:k8s",
+    "demo test test:vm test:validation bench demo:k8s test:k8s build:k8s",
     "Debian's keys, for gpgv and debootstrap",
   ],
   // What only tests compare with or make their input with.
@@ -63,8 +63,8 @@ export const PACKAGES = [
   ["docker-registry", "demo:k8s test:k8s", "where the cluster pulls its images from"],
   ["openssl", "demo:k8s test:k8s", "the cluster's certificates"],
   ["curl", "demo:k8s test:k8s", "asks whether the cluster's programs are ready"],
-  ["ca-certificates", "demo:k8s test:k8s", "the Go module proxy's certificate"],
-  ["pkg-config", "demo:k8s test:k8s", "CRI-O is built with C libraries"],
-  ["libseccomp-dev", "demo:k8s test:k8s", "as pkg-config"],
-  ["libsqlite3-dev", "demo:k8s test:k8s", "as pkg-config"],
+  ["ca-certificates", "demo:k8s test:k8s build:k8s", "the Go module proxy's certificate"],
+  ["pkg-config", "demo:k8s test:k8s build:k8s", "CRI-O is built with C libraries"],
+  ["libseccomp-dev", "demo:k8s test:k8s build:k8s", "as pkg-config"],
+  ["libsqlite3-dev", "demo:k8s test:k8s build:k8s", "as pkg-config"],
 ];

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { lockFileLater } from "../../src/sys/lock.ts";
 import { run } from "../../src/sys/process.ts";
 import { findGo, type Go, type WantedGo } from "../go-toolchain.ts";
 
@@ -10,6 +11,8 @@ export const K8S_CACHE: string = process.env["ATOMFS_K8S_CACHE"] ?? "/var/cache/
 const GO: WantedGo = { oldest: 26, debian: { version: "1.26", suite: "sid" } };
 const MODULES = join(import.meta.dir, "modules");
 const KUBERNETES = "1.36.1";
+/** Of another build, on a slow machine from nothing. */
+const LOCK_MS = 90 * 60_000;
 
 /** One Go module of `modules/`, whose go.mod pins the version and go.sum the content. */
 type Part = {
@@ -89,17 +92,19 @@ export async function kubernetesBinaries(options: BinaryOptions): Promise<string
 async function builtPart(part: Part, { log, signal }: BinaryOptions): Promise<string> {
   const directory = join(K8S_CACHE, `${part.name}-${await keyOf(part)}`);
   if (existsSync(directory)) return directory;
-  log(
-    `Building ${part.name} (once; ${part.minutes} min of a processor): ${Object.keys(part.programs).join(" ")}`,
-  );
+  const names = Object.keys(part.programs).join(" ");
+  log(`Building ${part.name} (once; ${part.minutes} min of a processor): ${names}`);
   await mkdir(K8S_CACHE, { recursive: true, mode: 0o755 });
+  // Whoever waited finds what the other one built.
+  using _lock = await lockFileLater(join(K8S_CACHE, "lock"), "exclusive", { timeoutMs: LOCK_MS, signal });
+  if (existsSync(directory)) return directory;
   await removeAbandoned();
   const work = await mkdtemp(join(K8S_CACHE, `tmp-${process.pid}-`));
   try {
     const output = join(work, "bin");
     await mkdir(output);
     await build(part, work, output, signal);
-    if (!existsSync(directory)) await rename(output, directory);
+    await rename(output, directory);
   } finally {
     await rm(work, { recursive: true, force: true });
   }
@@ -125,11 +130,17 @@ async function build(part: Part, work: string, output: string, signal: AbortSign
       ...go.env,
       CGO_ENABLED: part.cgo ? "1" : "0",
       GOTOOLCHAIN: "local",
+      // What a killed compiler leaves goes with the directory.
+      GOTMPDIR: work,
       GOFLAGS: "-buildvcs=false -mod=readonly",
     },
   };
+  // timeout(1), here without a limit, hands a signal on to the whole group: go itself leaves its compilers behind.
   for (const [name, path] of Object.entries(part.programs))
-    await run([go.program, "build", "-trimpath", ...part.flags, "-o", join(output, name), path], options);
+    await run(
+      ["timeout", "0", go.program, "build", "-trimpath", ...part.flags, "-o", join(output, name), path],
+      options,
+    );
   if (part.name !== "crio") return;
   // CRI-O's own helper that keeps namespaces, in C, beside it in the module.
   const list = [go.program, "list", "-m", "-f", "{{.Dir}}", "github.com/cri-o/cri-o"] as const;
