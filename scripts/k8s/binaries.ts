@@ -77,6 +77,8 @@ function kubernetesVersion(): string[] {
 export type BinaryOptions = {
   readonly log: (message: string) => void;
   readonly signal: AbortSignal;
+  /** Default: all. */
+  readonly parts?: readonly Part["name"][];
 };
 
 /**
@@ -85,7 +87,9 @@ export type BinaryOptions = {
  */
 export async function kubernetesBinaries(options: BinaryOptions): Promise<string> {
   const directories: string[] = [];
-  for (const part of PARTS) directories.push(await builtPart(part, options));
+  for (const part of PARTS) {
+    if (options.parts?.includes(part.name) !== false) directories.push(await builtPart(part, options));
+  }
   return directories.join(":");
 }
 

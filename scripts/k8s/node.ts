@@ -30,22 +30,34 @@ import {
 const READY_SECONDS = 180;
 const ANY_CODE: readonly number[] = Array.from({ length: 256 }, (_, code) => code);
 
-export type NodeOptions = {
+export type EngineOptions = {
   readonly node: NodeName;
-  readonly kubectl: Kubectl;
+  /** A PATH with CRI-O's programs. */
+  readonly path: string;
   /** With crio-lxc and the player. */
   readonly programs: string;
   readonly pause: string;
   readonly signal: AbortSignal;
+  /** CRI-O's configuration drop-ins by their file names. */
+  readonly dropIns?: Readonly<Record<string, string>>;
 };
 
-/** CRI-O, kubelet and kube-proxy in a network namespace of the node's own; back when Kubernetes says that it is ready. */
-export async function startNode(options: NodeOptions): Promise<void> {
-  const { node, kubectl, signal } = options;
+export type NodeOptions = Omit<EngineOptions, "path"> & { readonly kubectl: Kubectl };
+
+/** CRI-O in a network namespace of the node's own. It has no network for pods yet. */
+export async function startEngine(options: EngineOptions): Promise<void> {
+  const { node } = options;
   await writeFiles(options);
   await makeNetwork(node);
   makeCgroups(node);
   await startCrio(options);
+}
+
+/** An engine, kubelet and kube-proxy; back when Kubernetes says that it is ready. */
+export async function startNode(options: NodeOptions): Promise<void> {
+  const { node, kubectl, signal } = options;
+  await startEngine({ ...options, path: kubectl.path });
+  await writeFile(file(node, "kubelet.yaml"), kubeletConf(node));
   await rememberSysctls();
   const kubelet = startDaemon(
     `kubelet-${node}`,
@@ -69,9 +81,7 @@ export async function startNode(options: NodeOptions): Promise<void> {
   await until(`node ${node} registers`, READY_SECONDS, signal, hasRange, kubelet);
   // Other nodes' pods, and the control plane's own way to pods.
   await run(inNetwork(CONTROL_NETWORK, ["ip", "route", "replace", podRange, "via", nodeAddress(node)]));
-  // CRI-O reads what is there, also if it is written half.
-  await writeFile(file(node, "cni.tmp"), cniConf(node, podRange));
-  await rename(file(node, "cni.tmp"), file(node, "cni/10-bridge.conflist"));
+  await connectPods(node, podRange);
   await writeFile(file(node, "proxy.yaml"), proxyConf(node, kubeconfigOf("proxy"), POD_RANGE));
   startDaemon(
     `kube-proxy-${node}`,
@@ -85,18 +95,25 @@ export async function startNode(options: NodeOptions): Promise<void> {
   await until(`node ${node} is ready`, READY_SECONDS, signal, isReady, kubelet);
 }
 
+/** The pods' network. CRI-O reads what is there, also if it is written half. */
+export async function connectPods(node: NodeName, podRange: string): Promise<void> {
+  await writeFile(file(node, "cni.tmp"), cniConf(node, podRange));
+  await rename(file(node, "cni.tmp"), file(node, "cni/10-bridge.conflist"));
+}
+
 function file(node: NodeName, name: string): string {
   return join(nodeDirectory(node), name);
 }
 
-async function writeFiles({ node, kubectl, programs, pause }: NodeOptions): Promise<void> {
-  for (const name of ["cni", "static", "plugins", "exits", "home/.config/containers"])
+async function writeFiles({ node, path, programs, pause, dropIns = {} }: EngineOptions): Promise<void> {
+  for (const name of ["cni", "static", "plugins", "exits", "crio.conf.d", "home/.config/containers"])
     await mkdir(file(node, name), { recursive: true });
   const insecure = { default: [{ type: "insecureAcceptAnything" }] };
   await writeFile(file(node, "policy.json"), `${JSON.stringify(insecure)}\n`);
   await writeFile(file(node, "home/.config/containers/registries.conf"), REGISTRIES_CONF);
-  await writeFile(file(node, "crio.conf"), crioConf(node, programs, kubectl.path, pause));
-  await writeFile(file(node, "kubelet.yaml"), kubeletConf(node));
+  await writeFile(file(node, "crio.conf"), crioConf(node, programs, path, pause));
+  for (const [name, text] of Object.entries(dropIns))
+    await writeFile(file(node, join("crio.conf.d", name)), text);
   await writeFile(file(node, "resolv.conf"), "");
 }
 
@@ -130,15 +147,19 @@ function makeCgroups(node: NodeName): void {
 }
 
 /** Also after it was ended: containers outlive it. */
-export async function startCrio({ node, kubectl, signal }: NodeOptions): Promise<void> {
+export async function startCrio({
+  node,
+  path,
+  signal,
+}: Pick<EngineOptions, "node" | "path" | "signal">): Promise<void> {
   const daemon = startDaemon(
     `crio-${node}`,
     nodeNetwork(node),
-    ["crio", "--config", file(node, "crio.conf"), "--config-dir", ""],
-    { PATH: kubectl.path, HOME: file(node, "home") },
+    ["crio", "--config", file(node, "crio.conf"), "--config-dir", file(node, "crio.conf.d")],
+    { PATH: path, HOME: file(node, "home") },
   );
-  const env = { ...process.env, ...nodeEnv(node, kubectl.path) };
-  const crictl = Bun.which("crictl", { PATH: kubectl.path }) ?? "crictl";
+  const env = { ...process.env, ...nodeEnv(node, path) };
+  const crictl = Bun.which("crictl", { PATH: path }) ?? "crictl";
   const answers = async (): Promise<boolean> =>
     existsSync(crioSocket(node)) &&
     (await run([crictl, "--timeout", "5s", "version"], { env, okCodes: ANY_CODE })).code === 0;

@@ -6,11 +6,11 @@ import { crioLxcContainers, MARK, processesOf, removeStore, unmountBelow } from 
 
 /*
  * Where everything of the cluster is: one directory, and names on the machine that begin with PREFIX. They are fixed, so
- * that the next run finds and removes what a killed one left.
+ * that the next run finds and removes what a killed one left. ATOMFS_K8S_NAME is another name, for a second one beside it.
  */
 
-export const PREFIX = "atomfs-k8s";
-export const PLACE = "/var/tmp/atomfs-k8s";
+export const PREFIX: string = process.env["ATOMFS_K8S_NAME"] ?? "atomfs-k8s";
+export const PLACE: string = join("/var/tmp", PREFIX);
 export const NODE_NAMES = ["n1", "n2"] as const;
 export type NodeName = (typeof NODE_NAMES)[number];
 
