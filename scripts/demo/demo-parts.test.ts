@@ -56,17 +56,18 @@ Max open files            1024                 ${nofile.padEnd(20)} files
 test("the configuration files are TOML and JSON that say what was asked", () => {
   const limits = { nofile: 5, nproc: 6 };
   const runtime = { name: "crio-lxc", path: "/opt/crio-lxc" };
-  const conf = Bun.TOML.parse(containersConf({ ...OPTIONS, runtime }, limits, "netavark"));
+  const conf = Bun.TOML.parse(containersConf({ ...OPTIONS, runtime }, limits, "netavark", "systemd"));
   expect(conf).toMatchObject({
     containers: { default_ulimits: ["nofile=5:5", "nproc=6:6"] },
     engine: {
       runtime: "crio-lxc",
+      cgroup_manager: "systemd",
       runtimes: { "crio-lxc": ["/opt/crio-lxc"] },
       tmp_dir: '/tmp/a "b"/run/libpod',
     },
   });
-  expect(Bun.TOML.parse(containersConf(OPTIONS, limits, "cni"))).toMatchObject({
-    engine: { runtime: "runc" },
+  expect(Bun.TOML.parse(containersConf(OPTIONS, limits, "cni", "cgroupfs"))).toMatchObject({
+    engine: { runtime: "runc", cgroup_manager: "cgroupfs" },
     network: { network_backend: "cni" },
   });
   expect(Bun.TOML.parse(storageConf(OPTIONS))).toMatchObject({

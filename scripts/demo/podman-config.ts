@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AtomfsError } from "../../src/core/errors.ts";
@@ -10,6 +10,8 @@ export type PodmanConfigOptions = {
   readonly imageStores: readonly string[];
   /** "runc", or a name with the absolute path of its program. */
   readonly runtime: "runc" | { readonly name: string; readonly path: string };
+  /** Podman's own default where it is not given: systemd if that runs here. */
+  readonly cgroupManager?: CgroupManager;
   /** For the runtime, which else has little more than a PATH. */
   readonly runtimeEnv?: Readonly<Record<string, string>>;
   /** Of the bridge network, as "10.89.77.0/24"; its first address is the host's. */
@@ -23,6 +25,8 @@ export type PodmanEnvironment = {
   readonly CONTAINERS_CONF: string;
   readonly CONTAINERS_STORAGE_CONF: string;
 };
+
+export type CgroupManager = "cgroupfs" | "systemd";
 
 export type Limits = { readonly nofile: number; readonly nproc: number };
 
@@ -70,6 +74,7 @@ export function containersConf(
   options: PodmanConfigOptions,
   limits: Limits,
   backend: "cni" | "netavark",
+  cgroupManager: CgroupManager,
 ): string {
   const { directory, runtime } = options;
   const name = runtime === "runc" ? runtime : runtime.name;
@@ -90,7 +95,7 @@ default_subnet = ${toml(options.subnet)}
 [engine]
 runtime = ${toml(name)}
 conmon_env_vars = [${variables.join(", ")}]
-cgroup_manager = "cgroupfs"
+cgroup_manager = "${cgroupManager}"
 events_logger = "file"
 events_logfile_path = ${toml(join(directory, "events.log"))}
 static_dir = ${toml(join(directory, "graph", "libpod"))}
@@ -161,6 +166,14 @@ function networkBackend(): "cni" | "netavark" {
 }
 
 /**
+ * As Podman decides (containers/common, `useSystemd`). It matters on cgroup v2: there Podman 4.3's cgroupfs manager gives a pod a
+ * control group in which no device can be opened, so no runtime can start a container.
+ */
+function cgroupManagerOfPodman(): CgroupManager {
+  return readFileSync("/proc/1/comm", "utf8") === "systemd\n" ? "systemd" : "cgroupfs";
+}
+
+/**
  * Writes a Podman set-up of its own: storage, network, state, limits. It leaves the user's configuration and containers alone.
  * @throws AtomfsError "unsupported" if the machine has no program for containers' networks
  */
@@ -170,11 +183,12 @@ export async function writePodmanConfig(options: PodmanConfigOptions): Promise<P
   const largestPid = Number(await readFile("/proc/sys/kernel/pid_max", "utf8"));
   const limits = possibleLimits(await readFile("/proc/self/limits", "utf8"), largestPid);
   const backend = networkBackend();
+  const manager = options.cgroupManager ?? cgroupManagerOfPodman();
   const environment = {
     CONTAINERS_CONF: join(options.directory, "containers.conf"),
     CONTAINERS_STORAGE_CONF: join(options.directory, "storage.conf"),
   };
-  await writeFile(environment.CONTAINERS_CONF, containersConf(options, limits, backend));
+  await writeFile(environment.CONTAINERS_CONF, containersConf(options, limits, backend, manager));
   await writeFile(environment.CONTAINERS_STORAGE_CONF, storageConf(options));
   if (backend === "cni") await writeFile(join(networks, "atomfs-demo.conflist"), cniNetwork(options));
   else await writeFile(join(networks, "atomfs-demo.json"), netavarkNetwork(options));

@@ -51,6 +51,8 @@ beforeAll(async () => {
     directory: join(place, "podman"),
     imageStores: [],
     runtime: { name: "crio-lxc", path: wrapper },
+    // On every machine the same table: its parents of control groups are paths.
+    cgroupManager: "cgroupfs",
     subnet: "10.89.182.0/24",
     bridge: "atomfs-opt0",
   });

@@ -1,5 +1,5 @@
 import type { KernelName, VirtualJob, VirtualMachine } from "./plan.ts";
-import { SLOWNESS } from "./plan.ts";
+import { partName, SLOWNESS } from "./plan.ts";
 import { type LxcVersion, lxcRoot } from "./work-disk.ts";
 
 const BUN = "node_modules/.bin/bun";
@@ -99,5 +99,15 @@ export function withJobs(
       ...each,
       jobs: each.jobs.filter(({ name }) => names.includes(name) || names.includes(`${each.name}:${name}`)),
     }))
+    .filter(({ jobs }) => jobs.length > 0);
+}
+
+/** The machines without these parts; those without any job left are left out. */
+export function withoutParts(
+  machines: readonly VirtualMachine[],
+  parts: readonly string[],
+): readonly VirtualMachine[] {
+  return machines
+    .map((each) => ({ ...each, jobs: each.jobs.filter((job) => !parts.includes(partName(each, job))) }))
     .filter(({ jobs }) => jobs.length > 0);
 }

@@ -65,7 +65,10 @@ test("counts and the names of what was skipped are read from the end of a run's 
     failed: 0,
     skipped: 2,
     skippedNames: ["privileged: a [why]", "privileged: b [why]"],
+    failedNames: [],
   });
+  const failed = "Skipped:\n  a [why]\n\nFailed:\n  x > y\n\n3 passed, 1 failed, 1 skipped\n";
+  expect(readCounts(failed)).toMatchObject({ skippedNames: ["a [why]"], failedNames: ["x > y"] });
   expect(readCounts("3 passed, 0 failed, 0 skipped\n")?.skippedNames).toEqual([]);
   expect(readCounts("3 passed, 0 failed, 0 skipped\nKilled\n")).toBeUndefined();
 });

@@ -42,7 +42,17 @@ export type Counts = {
   readonly failed: number;
   readonly skipped: number;
   readonly skippedNames: readonly string[];
+  readonly failedNames: readonly string[];
 };
+
+/** A job on one machine, as people name it: "6.1:launcher". */
+export function partName(machine: VirtualMachine, job: VirtualJob): string {
+  return `${machine.name}:${job.name}`;
+}
+
+export function partNames(machines: readonly VirtualMachine[]): string[] {
+  return machines.flatMap((machine) => machine.jobs.map((job) => partName(machine, job)));
+}
 
 export function jobFiles(job: VirtualJob): { readonly log: string; readonly end: string } {
   return { log: `${job.name}.log`, end: `${job.name}.json` };
@@ -63,19 +73,23 @@ export function wrongFacts(machine: VirtualMachine, facts: MachineFacts): string
 
 const COUNTS = /^(\d+) passed, (\d+) failed, (\d+) skipped$/;
 
-/** What tests/run.ts wrote: its last line, and the names below "Skipped:". undefined if it did not get that far. */
+/** What tests/run.ts wrote: its last line, and the names below "Skipped:" and "Failed:". undefined if it did not get that far. */
 export function readCounts(output: string): Counts | undefined {
   const lines = output.trimEnd().split("\n");
   const match = COUNTS.exec(lines.at(-1) ?? "");
   if (match === null) return undefined;
-  const from = lines.lastIndexOf("Skipped:");
-  const names: string[] = [];
-  for (let at = from + 1; from >= 0 && (lines[at] ?? "").startsWith("  "); at++)
-    names.push((lines[at] ?? "").trim());
+  const namesBelow = (heading: string): string[] => {
+    const from = lines.lastIndexOf(heading) + 1;
+    if (from === 0) return [];
+    const rest = lines.slice(from);
+    const length = rest.findIndex((line) => !line.startsWith("  "));
+    return rest.slice(0, length).map((line) => line.trim());
+  };
   return {
     passed: Number(match[1]),
     failed: Number(match[2]),
     skipped: Number(match[3]),
-    skippedNames: names,
+    skippedNames: namesBelow("Skipped:"),
+    failedNames: namesBelow("Failed:"),
   };
 }

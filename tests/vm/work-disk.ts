@@ -1,4 +1,4 @@
-import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { buildDemoImages, DEFAULT_CACHE_DIR, VULNERABLE_PACKAGE } from "../../scripts/demo/images.ts";
 import { run } from "../../src/sys/process.ts";
@@ -91,12 +91,27 @@ async function makeLxcTree(version: LxcVersion, tree: string, signal: AbortSigna
   copyFileSync(Bun.which("busybox") ?? "/bin/busybox", join(tree, "usr/bin/busybox"));
 }
 
-async function copyRepository(target: string): Promise<void> {
+/** The files of this checkout that git knows or would take, as paths in it. */
+async function sourceFiles(): Promise<string[]> {
   const listed = await run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
     cwd: REPOSITORY,
   });
-  for (const name of listed.stdout.toString().split("\0")) {
-    if (name === "" || !existsSync(join(REPOSITORY, name))) continue;
+  const names = listed.stdout.toString().split("\0");
+  return names.filter((name) => name !== "" && existsSync(join(REPOSITORY, name)));
+}
+
+/** Of what is in this checkout, as it is, but for what is only written for people. */
+export async function sourceDigest(): Promise<string> {
+  const hash = new Bun.CryptoHasher("sha256");
+  for (const name of (await sourceFiles()).filter((each) => !each.endsWith(".md")).sort()) {
+    const digest = new Bun.CryptoHasher("sha256").update(readFileSync(join(REPOSITORY, name)));
+    hash.update(`${name}\0${digest.digest("hex")}\0`);
+  }
+  return hash.digest("hex").slice(0, 16);
+}
+
+async function copyRepository(target: string): Promise<void> {
+  for (const name of await sourceFiles()) {
     mkdirSync(dirname(join(target, name)), { recursive: true });
     copyFileSync(join(REPOSITORY, name), join(target, name));
   }
