@@ -20,7 +20,8 @@ export function registerMaintenance(program: Command, context: () => Context): v
     .description("check the store")
     .option("--quick", "do not read the objects")
     .option("--rebuild-catalog", "make the catalog again from the files")
-    .action((options: { quick?: boolean; rebuildCatalog?: boolean }) => runFsck(context(), options));
+    .option("--remove-damaged", "take files with wrong bytes away: the next import brings them again")
+    .action((options: FsckFlags) => runFsck(context(), options));
 }
 
 function runDeploy(context: Context): void {
@@ -43,13 +44,20 @@ function runUnmount(context: Context): void {
   context.output.answer(unmounted, (all) => `${all.length} molecule(s) unmounted`);
 }
 
-async function runFsck(
-  context: Context,
-  options: { quick?: boolean; rebuildCatalog?: boolean },
-): Promise<void> {
+type FsckFlags = {
+  readonly quick?: boolean;
+  readonly rebuildCatalog?: boolean;
+  readonly removeDamaged?: boolean;
+};
+
+async function runFsck(context: Context, options: FsckFlags): Promise<void> {
   using store = openStore(context, { damaged: true });
   if (options.rebuildCatalog === true) rebuildCatalog(store);
-  const report = await checkStore(store, { readObjects: options.quick !== true, signal: context.signal });
+  const report = await checkStore(store, {
+    readObjects: options.quick !== true,
+    removeDamaged: options.removeDamaged === true,
+    signal: context.signal,
+  });
   if (report.problems.length > 0) context.setExitCode(EXIT_CODES["bad-data"]);
   const { atoms, molecules, objects } = report.checked;
   context.output.answer(report, () =>
@@ -57,6 +65,11 @@ async function runFsck(
       `${atoms} atoms, ${molecules} molecules, ${objects} objects checked`,
       ...(report.repaired > 0 ? [`${report.repaired} file(s) in current/ repaired`] : []),
       ...report.problems,
+      ...(report.removed.length > 0
+        ? [
+            `${report.removed.length} file(s) removed: import the images again; revert damaged fixes and apply them again`,
+          ]
+        : []),
       report.problems.length === 0 ? "clean" : `${report.problems.length} problem(s)`,
     ].join("\n"),
   );

@@ -30,6 +30,10 @@ export function parseVerityDigest(text: string): VerityDigest {
   return text as VerityDigest;
 }
 
+export function isVerityDigest(text: string): text is VerityDigest {
+  return HEX_256.test(text);
+}
+
 /** Parses an OCI descriptor digest `sha256:<hex>`; other algorithms are refused by name. */
 export function parseOciDigest(text: string): Sha256 {
   if (!text.startsWith("sha256:")) {

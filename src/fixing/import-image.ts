@@ -11,7 +11,7 @@ import { COMPOSER_VERSION } from "../molecules/compose.ts";
 import { flattenLayers, type Layer } from "../sources/flatten.ts";
 import type { SourceImage } from "../sources/oci-layout.ts";
 import { readMolecule } from "../store/molecule-file.ts";
-import type { ObjectStaging } from "../store/objects.ts";
+import { isObjectOf, type ObjectStaging } from "../store/objects.ts";
 import type { ImageRecord, Operation } from "../store/records.ts";
 import { currentGeneration, namesOf } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
@@ -129,7 +129,8 @@ function importKnown(store: Store, source: LayeredImage, options: ImportOptions)
   const tree = readErofs(readMolecule(store.layout, generation.molecule));
   for (const inode of tree.values()) {
     if (inode.type !== "file" || inode.content.kind !== "object") continue;
-    if (!existsSync(store.layout.object(inode.content.digest))) return undefined;
+    const { digest, size } = inode.content;
+    if (!isObjectOf(store.layout.object(digest), size)) return undefined;
   }
   const { image, settled } = record(store, found, source, [], options);
   const packageAtoms = store.catalog.packagesOfImage(image.config).length;

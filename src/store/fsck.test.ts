@@ -1,9 +1,19 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { chmodSync, linkSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { type FilledImages, fillStore, identity } from "../../tests/support/filled-store.ts";
 import { digestOf, generation, imageRecord, TemporaryStore } from "../../tests/support/temporary-store.ts";
 import type { Sha256, VerityDigest } from "../core/digest.ts";
+import { verityDigest } from "../core/verity.ts";
 import { checkStore, type FsckReport, rebuildCatalog } from "./fsck.ts";
 
 let temporary: TemporaryStore;
@@ -29,7 +39,7 @@ function flip(path: string): void {
 
 describe("fsck", () => {
   test("a good store is clean", async () => {
-    const clean = { problems: [], checked: { atoms: 2, molecules: 2, objects: 2 }, repaired: 0 };
+    const clean = { problems: [], checked: { atoms: 2, molecules: 2, objects: 2 }, repaired: 0, removed: [] };
     expect(await check()).toEqual(clean);
     expect(await check(false)).toEqual(clean);
   });
@@ -186,6 +196,37 @@ describe("fsck", () => {
         expect.stringMatching(/has 10 bytes, want 3000; it is a hard link of an engine's layer file/),
       ]);
     });
+  });
+
+  test("what is not what its name says is taken away on demand, and nothing else", async () => {
+    const object = temporary.path(objectPath(images.web.object));
+    const molecule = temporary.path("molecules", `${images.fixedWeb}.erofs`);
+    const atom = temporary.path("atoms", images.fixAtom);
+    for (const path of [object, molecule, atom]) flip(path);
+    rmSync(temporary.path("images", `${images.web.config}.config`));
+    expect((await check()).removed).toEqual([]);
+    const options = { readObjects: true, removeDamaged: true };
+    const { problems, removed } = await checkStore(temporary.store, options);
+    expect(problems).toHaveLength(4);
+    expect([...removed].sort()).toEqual([object, molecule, atom].sort());
+    expect(removed.filter((path) => existsSync(path))).toEqual([]);
+    const after = await checkStore(temporary.store, options);
+    expect(after.problems.filter((problem) => /missing|has lost/.test(problem))).toHaveLength(4);
+    expect(after.removed).toEqual([]);
+  });
+
+  test("an object that nobody needs is measured, too, before an import could take it", async () => {
+    const bytes = Buffer.alloc(100, "nobody's");
+    {
+      using staging = temporary.store.beginObjects();
+      staging.putBytes(bytes);
+      staging.publish();
+    }
+    const path = temporary.path(objectPath(verityDigest(bytes)));
+    const options = { readObjects: true, removeDamaged: true };
+    expect(await checkStore(temporary.store, options)).toMatchObject({ problems: [], removed: [] });
+    flip(path);
+    expect(await checkStore(temporary.store, options)).toMatchObject({ removed: [path] });
   });
 
   test("current/ is repaired and counted", async () => {

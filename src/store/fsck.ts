@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
-import { existsSync, lstatSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Sha256, VerityDigest } from "../core/digest.ts";
+import { isVerityDigest, type Sha256, type VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
 import type { Inode } from "../core/tree.ts";
 import { verityDigest } from "../core/verity.ts";
+import type { Atom } from "../formats/atom/atom.ts";
 import { objectsOf } from "../formats/erofs/reader.ts";
 import { readFileBounded } from "../sys/files.ts";
 import { lockFile } from "../sys/lock.ts";
@@ -26,13 +28,27 @@ export type FsckReport = {
   readonly checked: { readonly atoms: number; readonly molecules: number; readonly objects: number };
   /** `current/` files that did not say what the journal says; they do now. */
   readonly repaired: number;
+  /** Files that were taken away because they are not what their names say. */
+  readonly removed: readonly string[];
 };
 
 export type FsckOptions = {
   /** Also measure every object: reads the whole store. Else only their sizes are looked at. */
   readonly readObjects: boolean;
+  /** Take away files that are not what their names say, objects that nobody needs too: an import brings them again. */
+  readonly removeDamaged?: boolean;
   readonly signal?: AbortSignal;
 };
+
+/** A file with other bytes than its name promises. */
+class DamagedFile extends AtomfsError {
+  readonly path: string;
+
+  constructor(path: string, message: string) {
+    super("bad-data", message);
+    this.path = path;
+  }
+}
 
 /** Who needs an object, and how large it must be if that is known. */
 type Need = { readonly user: string; readonly size: number | undefined };
@@ -46,6 +62,7 @@ export async function checkStore(store: Store, options: FsckOptions): Promise<Fs
   using _adder = lockFile(store.layout.gcLock, "shared", { wait: true });
   store.refresh();
   const problems: string[] = [];
+  const removed: string[] = [];
   const needed = new Map<VerityDigest, Need>();
   const pause = pauser(options.signal);
   const attempt = async (what: string, check: () => void | Promise<void>): Promise<void> => {
@@ -55,6 +72,9 @@ export async function checkStore(store: Store, options: FsckOptions): Promise<Fs
     } catch (error) {
       if (error instanceof AtomfsError && error.kind === "interrupted") throw error;
       problems.push(`${what}: ${reasonOf(error)}`);
+      if (options.removeDamaged !== true || !(error instanceof DamagedFile)) return;
+      rmSync(error.path, { recursive: true });
+      removed.push(error.path);
     }
   };
   const { state } = store;
@@ -67,14 +87,20 @@ export async function checkStore(store: Store, options: FsckOptions): Promise<Fs
     if (currentGeneration(state, image.config) === undefined)
       problems.push(`image ${image.config}: it has no molecule`);
   }
+  const { size: neededObjects } = needed;
+  // An import takes an object that is there for what it says: none with wrong bytes may stay, whoever needs it.
+  if (options.removeDamaged === true) {
+    for (const digest of objectsIn(store.layout.objects))
+      if (!needed.has(digest)) needed.set(digest, { user: "nobody", size: undefined });
+  }
   for (const [digest, need] of needed) {
     await attempt(`object ${digest} of ${need.user}`, () =>
       checkObject(store.layout.object(digest), digest, need, options.readObjects, pause),
     );
   }
-  const checked = { atoms: atoms.size, molecules: molecules.size, objects: needed.size };
+  const checked = { atoms: atoms.size, molecules: molecules.size, objects: neededObjects };
   using _lock = store.lock();
-  return { problems, checked, repaired: store.repairCurrent() };
+  return { problems, checked, repaired: store.repairCurrent(), removed };
 }
 
 type Pause = () => Promise<void>;
@@ -96,7 +122,7 @@ function reasonOf(error: unknown): string {
 }
 
 function checkAtom(store: Store, id: Sha256, needed: Map<VerityDigest, Need>): void {
-  const atom = store.readAtom(id);
+  const atom = readSoundAtom(store, id);
   const note = (inode: Inode): void => {
     if (inode.type !== "file" || inode.content.kind !== "object") return;
     const { digest, size } = inode.content;
@@ -108,9 +134,19 @@ function checkAtom(store: Store, id: Sha256, needed: Map<VerityDigest, Need>): v
   for (const { inode } of [...atom.entries, ...atom.control]) note(inode);
 }
 
+function readSoundAtom(store: Store, id: Sha256): Atom {
+  try {
+    return store.readAtom(id);
+  } catch (error) {
+    if (!(error instanceof AtomfsError) || !existsSync(store.layout.atom(id))) throw error;
+    throw new DamagedFile(store.layout.atom(id), error.message);
+  }
+}
+
 function checkMolecule(store: Store, id: VerityDigest, needed: Map<VerityDigest, Need>): void {
   const bytes = readFileBounded(store.layout.molecule(id), MOLECULE_MAX_BYTES);
-  if (verityDigest(bytes) !== id) throw new AtomfsError("bad-data", "its bytes have another digest");
+  if (verityDigest(bytes) !== id)
+    throw new DamagedFile(store.layout.molecule(id), "its bytes have another digest");
   for (const digest of objectsOf(bytes)) {
     if (!needed.has(digest)) needed.set(digest, { user: `molecule ${id.slice(0, 12)}`, size: undefined });
   }
@@ -137,6 +173,13 @@ function checkCatalog(store: Store, image: ImageRecord): void {
   throw new AtomfsError("bad-data", "the catalog says something else: run `atomfs fsck --rebuild-catalog`");
 }
 
+function objectsIn(directory: string): VerityDigest[] {
+  return readdirSync(directory, { withFileTypes: true })
+    .filter((folder) => folder.isDirectory())
+    .flatMap(({ name }) => readdirSync(join(directory, name)).map((rest) => `${name}${rest}`))
+    .filter(isVerityDigest);
+}
+
 async function checkObject(
   path: string,
   digest: VerityDigest,
@@ -145,16 +188,16 @@ async function checkObject(
   pause: Pause,
 ): Promise<void> {
   const stat = lstatSync(path);
-  if (!stat.isFile()) throw new AtomfsError("bad-data", "it is not a regular file");
+  if (!stat.isFile()) throw new DamagedFile(path, "it is not a regular file");
   const whose = stat.nlink > 1 ? SHARED_WITH_ENGINE : "";
   if (need.size !== undefined && stat.size !== need.size)
-    throw new AtomfsError("bad-data", `it has ${stat.size} bytes, want ${need.size}${whose}`);
+    throw new DamagedFile(path, `it has ${stat.size} bytes, want ${need.size}${whose}`);
   if (!readIt) return;
   using measure = new FileMeasure(path);
   for (;;) {
     const found = measure.next();
     if (found === digest) return;
-    if (found !== undefined) throw new AtomfsError("bad-data", `its bytes have another digest${whose}`);
+    if (found !== undefined) throw new DamagedFile(path, `its bytes have another digest${whose}`);
     await pause();
   }
 }

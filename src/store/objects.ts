@@ -1,6 +1,5 @@
 import {
   closeSync,
-  existsSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -91,7 +90,7 @@ export class ObjectStaging implements ContentSink, Disposable {
   putBytes(bytes: Uint8Array): FileContent {
     if (bytes.length <= INLINE_MAX) return { kind: "inline", bytes: fromBytes(bytes) };
     const digest = verityDigest(bytes);
-    if (this.#has(digest)) {
+    if (this.#has(digest, bytes.length)) {
       this.sharedBytes += bytes.length;
       return { kind: "object", digest, size: bytes.length };
     }
@@ -110,7 +109,7 @@ export class ObjectStaging implements ContentSink, Disposable {
    * @param place makes the file of this name in `directory`, and says whether it needed no space
    */
   adopt(digest: VerityDigest, size: number, place: (name: string) => boolean): FileContent {
-    if (this.#has(digest)) {
+    if (this.#has(digest, size)) {
       this.sharedBytes += size;
       return { kind: "object", digest, size };
     }
@@ -124,15 +123,16 @@ export class ObjectStaging implements ContentSink, Disposable {
     return join(this.#directory, String(this.#count));
   }
 
-  #has(digest: VerityDigest): boolean {
+  /** An object that lost bytes, as on a damaged filesystem, counts as missing: `publish` puts a whole one in its place. */
+  #has(digest: VerityDigest, size: number): boolean {
     if (this.#staged.has(digest)) return true;
-    if (!existsSync(this.#layout.object(digest))) return false;
+    if (!isObjectOf(this.#layout.object(digest), size)) return false;
     this.#reliesOnOthers = true;
     return true;
   }
 
   #keep(digest: VerityDigest, path: string, size: number): FileContent {
-    if (this.#has(digest)) {
+    if (this.#has(digest, size)) {
       this.sharedBytes += size;
       rmSync(path);
     } else {
@@ -174,6 +174,12 @@ export class ObjectStaging implements ContentSink, Disposable {
     rmSync(this.#directory, { recursive: true, force: true });
     this.#gcLock[Symbol.dispose]();
   }
+}
+
+/** Is there a file of this size? Its bytes are not read. */
+export function isObjectOf(path: string, size: number): boolean {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  return stat?.isFile() === true && stat.size === size;
 }
 
 /** Where the filesystem has fs-verity, the kernel checks objects whenever they are read. A hard link's inode is not ours. */

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { objectsOf } from "../../src/formats/erofs/reader.ts";
 import { readFileBounded } from "../../src/sys/files.ts";
@@ -17,7 +17,7 @@ beforeAll(() => {
 });
 afterAll(() => lab[Symbol.dispose]());
 
-test("an image that the store has whole is not read again; one that lost an object is", async () => {
+test("an image that the store has whole is not read again; one that lost an object, or a part of one, is", async () => {
   const first = await lab.importDirectory("image", root);
   expect(first.isNew).toBe(true);
   const { store } = lab;
@@ -36,9 +36,12 @@ test("an image that the store has whole is not read again; one that lost an obje
 
   const [object] = objectsOf(readFileBounded(store.layout.molecule(molecule), 1 << 20));
   if (object === undefined) throw new Error("the image has an object");
-  rmSync(store.layout.object(object));
-  const mended = await lab.importDirectory("image", root);
-  expect(mended.newBytes).toBe(1000);
-  expect(existsSync(store.layout.object(object))).toBe(true);
-  expect(store.currentMolecule(first.image.config)).toBe(molecule);
+  const path = store.layout.object(object);
+  for (const damage of [() => rmSync(path), () => truncateSync(path, 999)]) {
+    damage();
+    const mended = await lab.importDirectory("image", root);
+    expect(mended.newBytes).toBe(1000);
+    expect(readFileSync(path, "utf8")).toBe("x".repeat(1000));
+    expect(store.currentMolecule(first.image.config)).toBe(molecule);
+  }
 });
