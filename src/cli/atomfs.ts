@@ -12,6 +12,7 @@ import { registerImages } from "./images.ts";
 import { registerImport } from "./import.ts";
 import { registerMaintenance } from "./maintenance.ts";
 import { Output } from "./output.ts";
+import { registerReport } from "./report.ts";
 import { registerSetup } from "./setup.ts";
 
 const VERSION = "0.1.0";
@@ -46,6 +47,7 @@ function buildProgram(wantsJson: boolean): Command {
     registerImages,
     registerFix,
     registerContainers,
+    registerReport,
     registerMaintenance,
     registerGc,
     registerDf,

@@ -1,62 +1,21 @@
-import { hostname } from "node:os";
-import type { Command } from "commander";
 import { EXIT_CODES } from "../core/errors.ts";
 import {
   callRestart,
   type KubectlOptions,
-  publishReport,
   readClusterLists,
   restartCall,
 } from "../engines/kubernetes/kubectl.ts";
 import { type ClusterState, planRestarts, type Restart } from "../engines/kubernetes/owners.ts";
-import type { NodeReport } from "../engines/kubernetes/report.ts";
-import type { Row } from "./container-rows.ts";
 import { type Context, quoted } from "./context.ts";
 import { table } from "./output.ts";
 
 /*
- * The cluster's operator: nodes report what runs outdated on them, and what is outdated anywhere is restarted through
- * Kubernetes, never around it.
+ * The cluster's operator: what the nodes report as outdated (report.ts) is restarted through Kubernetes, never around it.
  */
 
 export type ClusterOptions = { readonly kubeconfig?: string; readonly print?: boolean };
 
 type Outcome = Restart & { readonly error: string | undefined };
-
-export function registerReport(
-  program: Command,
-  context: () => Context,
-  rows: (context: Context) => Promise<readonly Row[]>,
-): void {
-  program
-    .command("report")
-    .description("tell Kubernetes which pods of this node run outdated: an annotation of its Node")
-    .option("--node <name>", "the node's name in Kubernetes; default: the host name")
-    .option("--kubeconfig <file>", "credentials that may patch the node, as kubelet's own")
-    .action(async (options: { node?: string; kubeconfig?: string }) =>
-      runReport(context(), options, await rows(context())),
-    );
-}
-
-async function runReport(
-  context: Context,
-  options: { readonly node?: string; readonly kubeconfig?: string },
-  rows: readonly Row[],
-): Promise<void> {
-  const node = options.node ?? hostname().toLowerCase();
-  const outdated = rows.flatMap(({ kubernetesPod: pod, name, root }): NodeReport["outdated"] => {
-    if (pod === undefined || (root !== "outdated" && root !== "unknown")) return [];
-    const container = name.split("/").at(-1) ?? name;
-    return [{ namespace: pod.namespace, pod: pod.name, uid: pod.uid, container, root }];
-  });
-  const report: NodeReport = { at: new Date().toISOString(), outdated };
-  await publishReport(node, report, kubectlOptions(context, options));
-  context.output.answer({ node, ...report }, ({ outdated: all }) =>
-    all.length === 0
-      ? `Node ${node}: no pod runs outdated.`
-      : `Node ${node}: ${all.map((each) => `${each.namespace}/${each.pod}/${each.container}`).join(", ")}`,
-  );
-}
 
 /** `containers --cluster`: what the nodes report, by owner. */
 export async function runClusterList(context: Context, options: ClusterOptions): Promise<void> {
@@ -140,6 +99,9 @@ function commandLine(restart: Restart, { kubeconfig }: ClusterOptions): string {
   return call.stdin === undefined ? line : `echo ${quoted(call.stdin)} | ${line}`;
 }
 
-function kubectlOptions(context: Context, { kubeconfig }: { readonly kubeconfig?: string }): KubectlOptions {
+export function kubectlOptions(
+  context: Context,
+  { kubeconfig }: { readonly kubeconfig?: string },
+): KubectlOptions {
   return { signal: context.signal, ...(kubeconfig === undefined ? {} : { kubeconfig }) };
 }

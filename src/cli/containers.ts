@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
 import type { Engine, EngineContainer } from "../engines/engine.ts";
 import type { AtCreateOutcome } from "../runtime/at-create-outcome.ts";
-import { registerReport, runClusterList, runClusterRestart } from "./cluster.ts";
+import { runClusterList, runClusterRestart } from "./cluster.ts";
 import { listRows, type Row, rowsOf } from "./container-rows.ts";
 import { type Context, openEngines, openStore } from "./context.ts";
 import { shortId, table } from "./output.ts";
@@ -33,10 +33,6 @@ export function registerContainers(program: Command, context: () => Context): vo
     .option("--print", "with --cluster: print the commands, and do nothing")
     .argument("[container...]", "names or ids")
     .action((names: string[], options: RestartOptions) => runRestartVerb(context(), names, options));
-  registerReport(program, context, async (own) => {
-    using store = openStore(own);
-    return await listRows(own, store);
-  });
 }
 
 async function runContainers(context: Context, onlyOutdated: boolean): Promise<void> {

@@ -55,6 +55,16 @@ describe("operations", () => {
     expect(gone.generations.size).toBe(0);
   });
 
+  test("each transaction that changes the fixes is a generation of them, with its time", () => {
+    expect(after(addA).fixesGeneration).toEqual({ number: 0, changedAt: undefined });
+    const fixed = after(addA, addFix);
+    expect(fixed.fixesGeneration).toEqual({ number: 1, changedAt: TIME });
+    const later = { ...record(2, addB), time: "2026-01-03T00:00:00.000Z" };
+    expect(applyRecord(fixed, later).fixesGeneration).toEqual({ number: 1, changedAt: TIME });
+    const undone = { ...record(2, { op: "fix-removed", id: FIX } as const), time: later.time };
+    expect(applyRecord(fixed, undone).fixesGeneration).toEqual({ number: 2, changedAt: later.time });
+  });
+
   test("a name moves and goes", () => {
     const state = after(addA, addB, nameWeb, { ...nameWeb, config: B });
     expect(namesOf(state, A)).toEqual([]);

@@ -12,6 +12,14 @@ export type State = {
   readonly fixes: ReadonlyMap<string, FixRule & { readonly addedAt: string }>;
   /** Ascending by number; the last is the current one. */
   readonly generations: ReadonlyMap<Sha256, readonly (Generation & { readonly time: string })[]>;
+  readonly fixesGeneration: FixesGeneration;
+};
+
+/** The numbered history of the set of fixes: how many transactions changed it, and when the last one did. */
+export type FixesGeneration = {
+  readonly number: number;
+  /** ISO 8601, UTC; undefined if there never was a fix. */
+  readonly changedAt: string | undefined;
 };
 
 export const EMPTY_STATE: State = {
@@ -20,6 +28,7 @@ export const EMPTY_STATE: State = {
   names: new Map(),
   fixes: new Map(),
   generations: new Map(),
+  fixesGeneration: { number: 0, changedAt: undefined },
 };
 
 type MutableState = {
@@ -98,7 +107,10 @@ export function applyRecord(state: State, record: JournalRecord): State {
       hints: ["restore the store's journal folder from a backup; nothing was changed"],
     });
   }
-  return { sequence: record.sequence, ...next };
+  const changesFixes = record.operations.some(({ op }) => op === "fix-added" || op === "fix-removed");
+  const { fixesGeneration: before } = state;
+  const fixesGeneration = changesFixes ? { number: before.number + 1, changedAt: record.time } : before;
+  return { sequence: record.sequence, ...next, fixesGeneration };
 }
 
 export function replay(records: readonly JournalRecord[]): State {

@@ -10,6 +10,7 @@ import { NODE_NAMES, REGISTRY } from "../../scripts/k8s/place.ts";
 import { abortOnSignals } from "../../src/sys/interruption.ts";
 import { interruptedStartLeaves } from "./interrupted-start.ts";
 import { leftOvers } from "./left-overs.ts";
+import { nodesTell } from "./node-tells.ts";
 import { userNamespacePod } from "./user-namespace-pod.ts";
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
@@ -32,6 +33,7 @@ async function main(signal: AbortSignal): Promise<void> {
     await using cluster = await story.step("Control plane", () => Cluster.start(story.say, signal));
     for (const node of NODE_NAMES) await story.step(`Node ${node}`, () => cluster.addNode(node));
     await new ClusterStory(cluster, story, promised, signal).run();
+    await nodesTell(cluster, promised);
     await pulledAlways(cluster);
     await userNamespacePod(cluster, `${REGISTRY}/demo/feed:1.0`, promised);
   }

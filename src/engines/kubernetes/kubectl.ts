@@ -1,7 +1,9 @@
 import { AtomfsError } from "../../core/errors.ts";
 import { type RunResult, run } from "../../sys/process.ts";
+import { type ConditionState, conditionOf, nodePatch, type PodCounts } from "./condition.ts";
+import type { PlannedEvent } from "./events.ts";
 import type { ClusterLists, Restart } from "./owners.ts";
-import { formatReport, type NodeReport, REPORT_ANNOTATION } from "./report.ts";
+import type { NodeReport } from "./report.ts";
 
 const ANY_CODE: readonly number[] = Array.from({ length: 256 }, (_, code) => code);
 
@@ -51,26 +53,47 @@ export async function callRestart(call: KubectlCall, options: KubectlOptions): P
   return code === 0 ? undefined : stderr.trim().split("\n").at(-1)?.slice(0, 500);
 }
 
-/** Writes the node's report. A kubelet's own credentials suffice. */
+/**
+ * Writes the node's report: annotation and condition, in one request. A kubelet's own credentials suffice.
+ * @throws AtomfsError "unsupported" without kubectl, "failed" if Kubernetes refuses
+ */
 export async function publishReport(
   node: string,
   report: NodeReport,
+  counts: PodCounts,
   options: KubectlOptions,
-): Promise<void> {
-  const metadata = { annotations: { [REPORT_ANNOTATION]: formatReport(report) } };
+): Promise<ConditionState> {
+  const hints = ["--node says the node's name", "--kubeconfig with the node's own credentials, as kubelet's"];
+  const refused = (what: string, stderr: string): AtomfsError =>
+    new AtomfsError("failed", `Cannot ${what} node ${node}: ${stderr.trim().slice(-500)}`, { hints });
+  const found = await kubectl({ args: ["get", "node", node, "--output=json"] }, options, ANY_CODE);
+  if (found.code !== 0) throw refused("read", found.stderr);
+  const condition = conditionOf(report, counts);
+  const patch = nodePatch(found.stdout.toString(), report, condition, Date.parse(report.at));
+  // Not an argument: the kernel takes no more than 128 KiB for one.
+  const file = ["--type=strategic", "--patch-file=/dev/stdin"];
   const { code, stderr } = await kubectl(
-    {
-      // Not an argument: the kernel takes no more than 128 KiB for one.
-      args: ["patch", "node", node, "--type=merge", "--patch-file=/dev/stdin"],
-      stdin: JSON.stringify({ metadata }),
-    },
+    { args: ["patch", "node", node, "--subresource=status", ...file], stdin: JSON.stringify(patch) },
     options,
     ANY_CODE,
   );
-  if (code === 0) return;
-  throw new AtomfsError("failed", `Cannot annotate node ${node}: ${stderr.trim().slice(-500)}`, {
-    hints: ["--kubeconfig with the node's own credentials, as kubelet's"],
-  });
+  if (code !== 0) throw refused("write the status of", stderr);
+  return condition;
+}
+
+/**
+ * Writes one event, new or known: the API server makes an event that it does not have (any more), and needs no version of
+ * one that it has. So kubelet's credentials suffice, which may not read events.
+ * @returns one sentence that says why not, if Kubernetes refuses
+ */
+export async function writeEvent(
+  { namespace, name, event }: NonNullable<PlannedEvent["write"]>,
+  options: KubectlOptions,
+): Promise<string | undefined> {
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/events/${encodeURIComponent(name)}`;
+  const args = ["replace", "--raw", path, "--filename=-"];
+  const { code, stderr } = await kubectl({ args, stdin: JSON.stringify(event) }, options, ANY_CODE);
+  return code === 0 ? undefined : stderr.trim().split("\n").at(-1)?.slice(0, 500);
 }
 
 function kubectl(

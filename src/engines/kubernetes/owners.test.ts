@@ -88,6 +88,23 @@ test("a pod that nobody would make anew is left, and so is a static one", () => 
   });
 });
 
+test("a static pod's report names it by kubelet's uid, which its mirror in the API server has as annotation", () => {
+  const mirror = pod("etcd-n1", "n1", {
+    ...controlledBy("Node", "n1"),
+    annotations: { "kubernetes.io/config.mirror": "uid-static" },
+  });
+  const outdated = [
+    { namespace: "shop", pod: "etcd-n1", uid: "uid-static", container: "c", root: "outdated" as const },
+  ];
+  const annotations = { [REPORT_ANNOTATION]: formatReport({ at: AT, outdated }) };
+  const state = planRestarts({
+    ...EMPTY,
+    nodes: list({ metadata: { name: "n1", annotations } }),
+    pods: list(mirror),
+  });
+  expect(state.restarts).toMatchObject([{ how: "blocked", pods: ["etcd-n1"] }]);
+});
+
 test("a node speaks only for its own pods, and for those that are still there", () => {
   const state = planRestarts({
     ...EMPTY,
@@ -104,13 +121,16 @@ test("a node without a report is said to have none", () => {
   ]);
 });
 
-test.each(["", "[]", "{}", `{"at":"${AT}","outdated":[{}]}`, '{"at":"soon","outdated":[]}'])(
-  "a forged report is refused: %s",
-  (text) => {
-    const nodes = list({ metadata: { name: "n1", annotations: { [REPORT_ANNOTATION]: text || "-" } } });
-    expect(() => planRestarts({ ...EMPTY, nodes })).toThrow(/annotation io.atomfs.report of node n1/);
-  },
-);
+test.each([
+  ...["", "[]", "{}", `{"at":"${AT}","outdated":[{}]}`, '{"at":"soon","outdated":[]}'],
+  ...[
+    `{"at":"${AT}","outdated":[],"fixes":{"generation":-1,"ids":[]}}`,
+    `{"at":"${AT}","outdated":[],"fixes":[]}`,
+  ],
+])("a forged report is refused: %s", (text) => {
+  const nodes = list({ metadata: { name: "n1", annotations: { [REPORT_ANNOTATION]: text || "-" } } });
+  expect(() => planRestarts({ ...EMPTY, nodes })).toThrow(/annotation io.atomfs.report of node n1/);
+});
 
 test("what Kubernetes is asked", () => {
   const of = { kind: "DaemonSet", namespace: "shop", name: "agent" };

@@ -51,7 +51,7 @@ export function planRestarts(lists: ClusterLists): ClusterState {
     const annotation = text(part(part(node, "metadata"), "annotations"), REPORT_ANNOTATION);
     reports.set(name, annotation === undefined ? undefined : parseReport(name, annotation));
   }
-  const pods = new Map(itemsOf(lists.pods, "pods").map((pod) => [uidOf(pod), pod] as const));
+  const pods = new Map(itemsOf(lists.pods, "pods").map((pod) => [kubeletsUidOf(pod), pod] as const));
   const owners = new Owners(lists);
   const restarts = new Map<string, Restart>();
   const nodes = [...reports].map(([name, report]) => {
@@ -143,6 +143,11 @@ function itemsOf(json: string, what: string): readonly Fields[] {
 
 function nameOf(object: Fields): string {
   return text(part(object, "metadata"), "name") ?? "";
+}
+
+/** A static pod has another uid on its node than the API server's mirror of it (k8s.io/kubelet, pkg/types/pod_update.go). */
+function kubeletsUidOf(pod: Fields): string {
+  return text(part(part(pod, "metadata"), "annotations"), "kubernetes.io/config.mirror") ?? uidOf(pod);
 }
 
 function uidOf(object: Fields): string {

@@ -18,9 +18,21 @@ export type OutdatedContainer = {
   readonly root: "outdated" | "unknown";
 };
 
+/** The node's set of fixes. */
+export type ReportedFixes = {
+  /** How often the set was changed on this node: it says nothing about other nodes. */
+  readonly generation: number;
+  /** RFC 3339; absent if there never was a fix. */
+  readonly changedAt?: string;
+  /** Ascending. Equal lists are equal fixes, on any node. */
+  readonly ids: readonly string[];
+};
+
 export type NodeReport = {
   /** RFC 3339. */
   readonly at: string;
+  /** Absent from reports of earlier versions. */
+  readonly fixes?: ReportedFixes;
   readonly outdated: readonly OutdatedContainer[];
 };
 
@@ -44,8 +56,11 @@ export function parseReport(node: string, json: string): NodeReport {
   const list = isFields(value) ? value["outdated"] : undefined;
   if (at === undefined || Number.isNaN(Date.parse(at))) throw bad("it has no time");
   if (!Array.isArray(list)) throw bad("it has no list");
+  const fixes = isFields(value) ? reportedFixes(value["fixes"]) : undefined;
+  if (fixes === "bad") throw bad("its fixes are none");
   return {
     at,
+    ...(fixes === undefined ? {} : { fixes }),
     outdated: list.map((each: unknown) => {
       const fields = isFields(each) ? each : {};
       const [namespace, pod, uid, container] = (["namespace", "pod", "uid", "container"] as const).map(
@@ -58,4 +73,15 @@ export function parseReport(node: string, json: string): NodeReport {
       return { namespace, pod, uid, container, root };
     }),
   };
+}
+
+function reportedFixes(value: unknown): ReportedFixes | "bad" | undefined {
+  if (value === undefined) return undefined;
+  if (!isFields(value)) return "bad";
+  const { generation, ids } = value;
+  const changedAt = text(value, "changedAt");
+  const isGeneration = typeof generation === "number" && Number.isSafeInteger(generation) && generation >= 0;
+  const areIds = Array.isArray(ids) && ids.every((each) => typeof each === "string");
+  if (!isGeneration || !areIds) return "bad";
+  return { generation, ...(changedAt === undefined ? {} : { changedAt }), ids };
 }

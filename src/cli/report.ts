@@ -1,0 +1,106 @@
+import { hostname } from "node:os";
+import type { Command } from "commander";
+import { EXIT_CODES } from "../core/errors.ts";
+import type { PodCounts } from "../engines/kubernetes/condition.ts";
+import { readEventRecords, writeEventRecords } from "../engines/kubernetes/event-records.ts";
+import { type Observation, planEvents, settleEvents } from "../engines/kubernetes/events.ts";
+import { publishReport, writeEvent } from "../engines/kubernetes/kubectl.ts";
+import type { NodeReport, ReportedFixes } from "../engines/kubernetes/report.ts";
+import type { State } from "../store/state.ts";
+import type { Store } from "../store/store.ts";
+import { kubectlOptions } from "./cluster.ts";
+import { listRows, type Row } from "./container-rows.ts";
+import { type Context, openStore } from "./context.ts";
+import { observe } from "./pod-observations.ts";
+
+/*
+ * The node tells Kubernetes what runs on it: its Node's annotation and condition, and events on the pods.
+ */
+
+type ReportOptions = { readonly node?: string; readonly kubeconfig?: string; readonly events: boolean };
+
+export function registerReport(program: Command, context: () => Context): void {
+  program
+    .command("report")
+    .description("tell Kubernetes which pods of this node run outdated: on its Node, and by events")
+    .option("--node <name>", "the node's name in Kubernetes; default: the host name")
+    .option("--kubeconfig <file>", "credentials that may patch the node's status, as kubelet's own")
+    .option("--no-events", "write no events on pods")
+    .action((options: ReportOptions) => runReport(context(), options));
+}
+
+async function runReport(context: Context, options: ReportOptions): Promise<void> {
+  using store = openStore(context);
+  const rows = (await listRows(context, store)).filter((row) => row.kubernetesPod !== undefined);
+  const node = options.node ?? hostname().toLowerCase();
+  const report: NodeReport = {
+    at: new Date().toISOString(),
+    fixes: fixesOf(store.state),
+    outdated: outdatedOf(rows),
+  };
+  const kubernetes = kubectlOptions(context, options);
+  const condition = await publishReport(node, report, countsOf(rows), kubernetes);
+  const events = options.events
+    ? await tellEvents(store, observe(store.state, rows), node, (write) => writeEvent(write, kubernetes))
+    : { written: 0, failed: [] };
+  if (events.failed.length > 0) {
+    context.setExitCode(EXIT_CODES.blocked);
+    context.output.say(`note: ${events.failed.length} event(s) not written: ${events.failed[0]}`);
+  }
+  context.output.answer({ node, ...report, condition, events }, () =>
+    [
+      `node ${node}: ${condition.reason}: ${condition.message}`,
+      ...report.outdated.map((each) => `${each.root}: ${each.namespace}/${each.pod}/${each.container}`),
+      ...(options.events ? [`${events.written} event(s) written`] : []),
+    ].join("\n"),
+  );
+}
+
+function fixesOf({ fixes, fixesGeneration: { number, changedAt } }: State): ReportedFixes {
+  const since = changedAt === undefined ? {} : { changedAt };
+  return { generation: number, ...since, ids: [...fixes.keys()].sort() };
+}
+
+function outdatedOf(rows: readonly Row[]): NodeReport["outdated"] {
+  return rows.flatMap(({ kubernetesPod: pod, name, root }): NodeReport["outdated"] => {
+    if (pod === undefined || (root !== "outdated" && root !== "unknown")) return [];
+    const container = name.split("/").at(-1) ?? name;
+    return [{ namespace: pod.namespace, pod: pod.name, uid: pod.uid, container, root }];
+  });
+}
+
+function countsOf(rows: readonly Row[]): PodCounts {
+  const count = (root: Row["root"]): number => rows.filter((row) => row.root === root).length;
+  return {
+    current: count("current"),
+    outdated: count("outdated"),
+    shadowed: count("shadowed"),
+    unverified: count("unknown"),
+    notOurs: rows.filter((row) => row.root === "not-ours" && row.state === "running").length,
+  };
+}
+
+type Told = { readonly written: number; readonly failed: readonly string[] };
+
+/** An event that Kubernetes refuses is named and tried again with the next report. */
+async function tellEvents(
+  store: Store,
+  observed: readonly Observation[],
+  node: string,
+  write: (event: Parameters<typeof writeEvent>[0]) => Promise<string | undefined>,
+): Promise<Told> {
+  const now = Date.now();
+  const known = readEventRecords(store.layout);
+  const planned = planEvents(known, observed, { now, node });
+  const written = new Set<string>();
+  const failed: string[] = [];
+  for (const each of planned) {
+    if (each.write === undefined) continue;
+    const why = await write(each.write);
+    if (why === undefined) written.add(each.key);
+    else failed.push(why);
+  }
+  if (known.size > 0 || planned.length > 0)
+    writeEventRecords(store.layout, settleEvents(planned, written, now));
+  return { written: written.size, failed };
+}

@@ -1,0 +1,57 @@
+import { expect, test } from "bun:test";
+import { CONDITION_TYPE, conditionOf, nodePatch, type PodCounts } from "./condition.ts";
+import type { NodeReport } from "./report.ts";
+
+const NOW = Date.parse("2026-11-24T01:00:00.500Z");
+const REPORT: NodeReport = {
+  at: "2026-11-24T01:00:00.500Z",
+  fixes: { generation: 3, ids: ["a", "b"] },
+  outdated: [],
+};
+const NONE: PodCounts = { current: 0, outdated: 0, shadowed: 0, unverified: 0, notOurs: 0 };
+
+test.each([
+  [{ current: 2 }, "True", "PodsCurrent"],
+  [{ notOurs: 4 }, "True", "PodsCurrent"],
+  [{ current: 2, outdated: 1, unverified: 1 }, "False", "PodsOutdated"],
+  [{ shadowed: 1 }, "False", "PodsOutdated"],
+  [{ current: 2, unverified: 1 }, "Unknown", "PodsUnverified"],
+] as const)("%p is %s, %s", (counts, status, reason) => {
+  expect(conditionOf(REPORT, { ...NONE, ...counts })).toMatchObject({ status, reason });
+});
+
+test("the message says of how many containers nothing is said", () => {
+  const { message } = conditionOf(REPORT, { ...NONE, current: 1, notOurs: 2 });
+  expect(message).toBe(
+    "1 container(s) on their image's current molecule, 2 of images that AtomFS does not have; 2 fix(es), generation 3",
+  );
+});
+
+const state = conditionOf(REPORT, { ...NONE, current: 1 });
+const nodeWith = (...conditions: readonly object[]): string => JSON.stringify({ status: { conditions } });
+const SINCE = "2026-11-23T00:00:00Z";
+
+test.each([
+  ["a first report", nodeWith({ type: "Ready", status: "True", lastTransitionTime: SINCE }), undefined],
+  ["a change", nodeWith({ type: CONDITION_TYPE, status: "False", lastTransitionTime: SINCE }), undefined],
+  ["no change", nodeWith({ type: CONDITION_TYPE, status: "True", lastTransitionTime: SINCE }), SINCE],
+])("%s decides the time of transition", (_, node, since) => {
+  const heartbeat = "2026-11-24T01:00:00Z";
+  expect(nodePatch(node, REPORT, state, NOW)).toEqual({
+    metadata: { annotations: { "io.atomfs.report": JSON.stringify(REPORT) } },
+    status: {
+      conditions: [
+        {
+          type: CONDITION_TYPE,
+          status: "True",
+          reason: "PodsCurrent",
+          message: expect.any(String),
+          lastHeartbeatTime: heartbeat,
+          lastTransitionTime: since ?? heartbeat,
+        },
+      ],
+    },
+  });
+});
+
+test("what is no Node is refused", () => expect(() => nodePatch("-", REPORT, state, NOW)).toThrow("no JSON"));

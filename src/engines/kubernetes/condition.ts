@@ -1,0 +1,85 @@
+import { AtomfsError } from "../../core/errors.ts";
+import { isFields, text } from "../json-fields.ts";
+import { timestamp } from "./events.ts";
+import { formatReport, type NodeReport, REPORT_ANNOTATION } from "./report.ts";
+
+/*
+ * What a node's status says: one condition, and the report as annotation, in one patch of the status, which may change annotations, too
+ * (as kubelet itself does). Pure.
+ */
+
+export const CONDITION_TYPE = "AtomfsPodsCurrent";
+
+/** Running containers of pods whose image is in the store, by what their root is; and the others. */
+export type PodCounts = {
+  readonly current: number;
+  readonly outdated: number;
+  readonly shadowed: number;
+  /** Their roots could not be told. */
+  readonly unverified: number;
+  /** Of images that AtomFS does not have: nothing is said of these. */
+  readonly notOurs: number;
+};
+
+export type ConditionState = {
+  readonly status: "True" | "False" | "Unknown";
+  readonly reason: "PodsCurrent" | "PodsOutdated" | "PodsUnverified";
+  readonly message: string;
+};
+
+export function conditionOf(report: NodeReport, counts: PodCounts): ConditionState {
+  const { current, outdated, shadowed, unverified, notOurs } = counts;
+  const parts = [
+    `${current} container(s) on their image's current molecule`,
+    ...(outdated > 0 ? [`${outdated} on an older one`] : []),
+    ...(shadowed > 0 ? [`${shadowed} with own copies of fixed files`] : []),
+    ...(unverified > 0 ? [`${unverified} that could not be told`] : []),
+    ...(notOurs > 0 ? [`${notOurs} of images that AtomFS does not have`] : []),
+  ];
+  const fixes = report.fixes === undefined ? "" : `; ${fixesText(report.fixes)}`;
+  const message = `${parts.join(", ")}${fixes}`;
+  if (outdated + shadowed > 0) return { status: "False", reason: "PodsOutdated", message };
+  if (unverified > 0) return { status: "Unknown", reason: "PodsUnverified", message };
+  return { status: "True", reason: "PodsCurrent", message };
+}
+
+function fixesText({ generation, ids }: NonNullable<NodeReport["fixes"]>): string {
+  return `${ids.length} fix(es), generation ${generation}`;
+}
+
+/**
+ * A strategic merge patch of the Node's status. Conditions are merged by their type: those of others stay.
+ * @param node `kubectl get node NAME --output=json`
+ * @param now milliseconds since 1970
+ * @throws AtomfsError "failed" for anything but a Node
+ */
+export function nodePatch(node: string, report: NodeReport, state: ConditionState, now: number): object {
+  const before = conditionIn(node);
+  const hasChanged = before?.status !== state.status;
+  const heartbeat = timestamp(now);
+  const lastTransitionTime = hasChanged ? heartbeat : (before.since ?? heartbeat);
+  return {
+    metadata: { annotations: { [REPORT_ANNOTATION]: formatReport(report) } },
+    status: {
+      conditions: [{ type: CONDITION_TYPE, ...state, lastHeartbeatTime: heartbeat, lastTransitionTime }],
+    },
+  };
+}
+
+function conditionIn(json: string): { readonly status?: string; readonly since?: string } | undefined {
+  let node: unknown;
+  try {
+    node = JSON.parse(json);
+  } catch (cause) {
+    throw new AtomfsError("failed", "Cannot understand what kubectl says of the node: it is no JSON", {
+      cause,
+    });
+  }
+  const conditions = isFields(node) && isFields(node["status"]) ? node["status"]["conditions"] : undefined;
+  const found: unknown = Array.isArray(conditions)
+    ? conditions.find((each: unknown) => isFields(each) && each["type"] === CONDITION_TYPE)
+    : undefined;
+  if (!isFields(found)) return undefined;
+  const [status, since] = [text(found, "status"), text(found, "lastTransitionTime")];
+  return { ...(status === undefined ? {} : { status }), ...(since === undefined ? {} : { since }) };
+}
