@@ -46,6 +46,7 @@ export const PACKAGES = [
     "test demo:k8s test:k8s",
     "ps, to see what tests left running; sysctl, in the networks of nodes",
   ],
+  ["python3-prometheus-client", "test", "reads the metrics, to compare with"],
   ["binutils", "test", "readelf, to compare with"],
   ["fsverity", "test", "fs-verity digests, to compare with"],
   ["erofs-utils", "test", "fsck.erofs and dump.erofs, to compare with"],

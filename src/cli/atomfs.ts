@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from "commander";
 import { EXIT_CODES } from "../core/errors.ts";
+import { VERSION } from "../runtime/version.ts";
 import { abortOnSignals } from "../sys/interruption.ts";
 import { registerContainers } from "./containers.ts";
 import { type Context, type GlobalOptions, makeContext } from "./context.ts";
@@ -11,11 +12,10 @@ import { registerGc } from "./gc.ts";
 import { registerImages } from "./images.ts";
 import { registerImport } from "./import.ts";
 import { registerMaintenance } from "./maintenance.ts";
+import { registerMetrics } from "./metrics.ts";
 import { Output } from "./output.ts";
 import { registerReport } from "./report.ts";
 import { registerSetup } from "./setup.ts";
-
-const VERSION = "0.1.0";
 
 const interruption = abortOnSignals();
 
@@ -48,6 +48,7 @@ function buildProgram(wantsJson: boolean): Command {
     registerFix,
     registerContainers,
     registerReport,
+    registerMetrics,
     registerMaintenance,
     registerGc,
     registerDf,

@@ -4,8 +4,10 @@ import { dropReleasedImages } from "../engines/drop-images.ts";
 import { readEngineHoldings } from "../engines/held-images.ts";
 import { moleculesInUse, mountedMolecules } from "../mounts/molecule-mounts.ts";
 import { collectGarbage } from "../store/gc.ts";
+import { type GcRecord, writeGcRecord } from "../store/gc-record.ts";
 import { currentGeneration, namesOf, type State } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
+import { hasCode } from "../sys/ffi.ts";
 import { type Context, openStore } from "./context.ts";
 import { bytesText, shortId } from "./output.ts";
 import { parseByteCount, parseDuration } from "./quantities.ts";
@@ -50,6 +52,9 @@ function runGc(context: Context, options: Options): void {
   const cache = { now: now.getTime(), maxAgeMs: options.cacheAge, maxBytes: options.cacheSize };
   const inUse = moleculesInUse(store.layout, dryRun ? mountedInVain(store, without) : undefined);
   const { paths, bytes } = collectGarbage(store, inUse, { dryRun, without, cache });
+  if (!dryRun) {
+    noteGc(store, { at: now.toISOString(), images: expired.length, files: paths.length, bytes });
+  }
   const answer = {
     images: expired.map((config) => ({ config, names: namesOf(before, config) })),
     waiting: waiting.map(({ config, absentSince }) => ({
@@ -72,6 +77,15 @@ function runGc(context: Context, options: Options): void {
       `${paths.length} file(s), ${bytesText(bytes)}${would} removed`,
     ].join("\n"),
   );
+}
+
+/** A disk that is full is no reason for gc to fail. */
+function noteGc({ layout }: Store, record: GcRecord): void {
+  try {
+    writeGcRecord(layout, record);
+  } catch (error) {
+    if (!hasCode(error, "ENOSPC", "EDQUOT")) throw error;
+  }
 }
 
 /** Molecules that are mounted for engines and that no image will need. */

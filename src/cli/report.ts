@@ -24,7 +24,7 @@ export function registerReport(program: Command, context: () => Context): void {
     .command("report")
     .description("tell Kubernetes which pods of this node run outdated: on its Node, and by events")
     .option("--node <name>", "the node's name in Kubernetes; default: the host name")
-    .option("--kubeconfig <file>", "credentials that may patch the node's status, as kubelet's own")
+    .option("--kubeconfig <file>", "credentials that may update the node's status, as kubelet's own")
     .option("--no-events", "write no events on pods")
     .action((options: ReportOptions) => runReport(context(), options));
 }

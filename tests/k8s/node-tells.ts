@@ -34,7 +34,7 @@ export async function nodesTell(cluster: Cluster, promised: Promised): Promise<v
     `an outdated pod has an event that says so (${items.length} events)`,
   );
   const perPod = new Set(items.map(({ involvedObject }) => involvedObject.uid));
-  promised(perPod.size === items.length, "reports that find the same are one event");
+  promised(perPod.size === items.length, "no pod has two events for one thing");
   for (const node of nodes) {
     promised(
       (await conditionOf(cluster, node)) === "False PodsOutdated",

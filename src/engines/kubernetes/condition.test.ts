@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { CONDITION_TYPE, conditionOf, nodePatch, type PodCounts } from "./condition.ts";
+import { CONDITION_TYPE, conditionOf, nodeWithReport, type PodCounts } from "./condition.ts";
 import type { NodeReport } from "./report.ts";
 
 const NOW = Date.parse("2026-11-24T01:00:00.500Z");
@@ -28,30 +28,46 @@ test("the message says of how many containers nothing is said", () => {
 });
 
 const state = conditionOf(REPORT, { ...NONE, current: 1 });
-const nodeWith = (...conditions: readonly object[]): string => JSON.stringify({ status: { conditions } });
+const nodeWith = (...conditions: readonly object[]): string =>
+  JSON.stringify({
+    kind: "Node",
+    metadata: { name: "n1", resourceVersion: "7", annotations: { other: "stays" } },
+    spec: { podCIDR: "10.0.0.0/24" },
+    status: { conditions, nodeInfo: { machineID: "x" } },
+  });
+const READY = { type: "Ready", status: "True", lastTransitionTime: "2026-11-23T00:00:00Z" };
 const SINCE = "2026-11-23T00:00:00Z";
 
 test.each([
-  ["a first report", nodeWith({ type: "Ready", status: "True", lastTransitionTime: SINCE }), undefined],
-  ["a change", nodeWith({ type: CONDITION_TYPE, status: "False", lastTransitionTime: SINCE }), undefined],
-  ["no change", nodeWith({ type: CONDITION_TYPE, status: "True", lastTransitionTime: SINCE }), SINCE],
-])("%s decides the time of transition", (_, node, since) => {
+  ["a first report", nodeWith(READY), undefined],
+  [
+    "a change",
+    nodeWith({ type: CONDITION_TYPE, status: "False", lastTransitionTime: SINCE }, READY),
+    undefined,
+  ],
+  ["no change", nodeWith(READY, { type: CONDITION_TYPE, status: "True", lastTransitionTime: SINCE }), SINCE],
+])("%s decides the time of transition, and all else of the Node stays", (_, node, since) => {
   const heartbeat = "2026-11-24T01:00:00Z";
-  expect(nodePatch(node, REPORT, state, NOW)).toEqual({
-    metadata: { annotations: { "io.atomfs.report": JSON.stringify(REPORT) } },
-    status: {
-      conditions: [
-        {
-          type: CONDITION_TYPE,
-          status: "True",
-          reason: "PodsCurrent",
-          message: expect.any(String),
-          lastHeartbeatTime: heartbeat,
-          lastTransitionTime: since ?? heartbeat,
-        },
-      ],
+  const own = {
+    type: CONDITION_TYPE,
+    status: "True",
+    reason: "PodsCurrent",
+    message: expect.any(String),
+    lastHeartbeatTime: heartbeat,
+    lastTransitionTime: since ?? heartbeat,
+  };
+  expect(nodeWithReport(node, REPORT, state, NOW)).toEqual({
+    kind: "Node",
+    metadata: {
+      name: "n1",
+      resourceVersion: "7",
+      annotations: { other: "stays", "io.atomfs.report": JSON.stringify(REPORT) },
     },
+    spec: { podCIDR: "10.0.0.0/24" },
+    status: { conditions: [READY, own], nodeInfo: { machineID: "x" } },
   });
 });
 
-test("what is no Node is refused", () => expect(() => nodePatch("-", REPORT, state, NOW)).toThrow("no JSON"));
+test.each(["-", "[]", '{"kind":"Status"}'])("what is no Node is refused: %s", (json) =>
+  expect(() => nodeWithReport(json, REPORT, state, NOW)).toThrow("Cannot understand"),
+);

@@ -1,10 +1,10 @@
 import { AtomfsError } from "../../core/errors.ts";
-import { isFields, text } from "../json-fields.ts";
+import { type Fields, isFields, part, text } from "../json-fields.ts";
 import { timestamp } from "./events.ts";
 import { formatReport, type NodeReport, REPORT_ANNOTATION } from "./report.ts";
 
 /*
- * What a node's status says: one condition, and the report as annotation, in one patch of the status, which may change annotations, too
+ * What a node's status says: one condition, and the report as annotation, in one update of the status, which may change annotations, too
  * (as kubelet itself does). Pure.
  */
 
@@ -48,25 +48,37 @@ function fixesText({ generation, ids }: NonNullable<NodeReport["fixes"]>): strin
 }
 
 /**
- * A strategic merge patch of the Node's status. Conditions are merged by their type: those of others stay.
- * @param node `kubectl get node NAME --output=json`
+ * The Node with the report: what else it has stays as it is.
+ * @param json the Node, as the API server gave it
  * @param now milliseconds since 1970
  * @throws AtomfsError "failed" for anything but a Node
  */
-export function nodePatch(node: string, report: NodeReport, state: ConditionState, now: number): object {
-  const before = conditionIn(node);
-  const hasChanged = before?.status !== state.status;
+export function nodeWithReport(json: string, report: NodeReport, state: ConditionState, now: number): object {
+  const node = parseNode(json);
+  const metadata = part(node, "metadata");
+  const status = part(node, "status");
+  const before = status["conditions"];
+  const conditions: readonly unknown[] = Array.isArray(before) ? before : [];
+  const isOurs = (each: unknown): boolean => isFields(each) && each["type"] === CONDITION_TYPE;
+  const known = conditions.find(isOurs);
   const heartbeat = timestamp(now);
-  const lastTransitionTime = hasChanged ? heartbeat : (before.since ?? heartbeat);
+  const since =
+    isFields(known) && known["status"] === state.status ? text(known, "lastTransitionTime") : undefined;
+  const own = {
+    type: CONDITION_TYPE,
+    ...state,
+    lastHeartbeatTime: heartbeat,
+    lastTransitionTime: since ?? heartbeat,
+  };
+  const annotations = { ...part(metadata, "annotations"), [REPORT_ANNOTATION]: formatReport(report) };
   return {
-    metadata: { annotations: { [REPORT_ANNOTATION]: formatReport(report) } },
-    status: {
-      conditions: [{ type: CONDITION_TYPE, ...state, lastHeartbeatTime: heartbeat, lastTransitionTime }],
-    },
+    ...node,
+    metadata: { ...metadata, annotations },
+    status: { ...status, conditions: [...conditions.filter((each) => !isOurs(each)), own] },
   };
 }
 
-function conditionIn(json: string): { readonly status?: string; readonly since?: string } | undefined {
+function parseNode(json: string): Fields {
   let node: unknown;
   try {
     node = JSON.parse(json);
@@ -75,11 +87,6 @@ function conditionIn(json: string): { readonly status?: string; readonly since?:
       cause,
     });
   }
-  const conditions = isFields(node) && isFields(node["status"]) ? node["status"]["conditions"] : undefined;
-  const found: unknown = Array.isArray(conditions)
-    ? conditions.find((each: unknown) => isFields(each) && each["type"] === CONDITION_TYPE)
-    : undefined;
-  if (!isFields(found)) return undefined;
-  const [status, since] = [text(found, "status"), text(found, "lastTransitionTime")];
-  return { ...(status === undefined ? {} : { status }), ...(since === undefined ? {} : { since }) };
+  if (isFields(node) && node["kind"] === "Node") return node;
+  throw new AtomfsError("failed", "Cannot understand what kubectl says of the node: it is no Node");
 }

@@ -1,6 +1,6 @@
 import { AtomfsError } from "../../core/errors.ts";
 import { type RunResult, run } from "../../sys/process.ts";
-import { type ConditionState, conditionOf, nodePatch, type PodCounts } from "./condition.ts";
+import { type ConditionState, conditionOf, nodeWithReport, type PodCounts } from "./condition.ts";
 import type { PlannedEvent } from "./events.ts";
 import type { ClusterLists, Restart } from "./owners.ts";
 import type { NodeReport } from "./report.ts";
@@ -53,8 +53,12 @@ export async function callRestart(call: KubectlCall, options: KubectlOptions): P
   return code === 0 ? undefined : stderr.trim().split("\n").at(-1)?.slice(0, 500);
 }
 
+/** kubelet writes the same object from time to time. */
+const ATTEMPTS = 5;
+
 /**
- * Writes the node's report: annotation and condition, in one request. A kubelet's own credentials suffice.
+ * Writes the node's report: annotation and condition, in one request. A kubelet's own credentials suffice: they may read the Node and
+ * update its status, but not read the status by itself, as `kubectl patch` does.
  * @throws AtomfsError "unsupported" without kubectl, "failed" if Kubernetes refuses
  */
 export async function publishReport(
@@ -63,22 +67,24 @@ export async function publishReport(
   counts: PodCounts,
   options: KubectlOptions,
 ): Promise<ConditionState> {
-  const hints = ["--node says the node's name", "--kubeconfig with the node's own credentials, as kubelet's"];
-  const refused = (what: string, stderr: string): AtomfsError =>
-    new AtomfsError("failed", `Cannot ${what} node ${node}: ${stderr.trim().slice(-500)}`, { hints });
-  const found = await kubectl({ args: ["get", "node", node, "--output=json"] }, options, ANY_CODE);
-  if (found.code !== 0) throw refused("read", found.stderr);
+  const path = `/api/v1/nodes/${encodeURIComponent(node)}`;
   const condition = conditionOf(report, counts);
-  const patch = nodePatch(found.stdout.toString(), report, condition, Date.parse(report.at));
-  // Not an argument: the kernel takes no more than 128 KiB for one.
-  const file = ["--type=strategic", "--patch-file=/dev/stdin"];
-  const { code, stderr } = await kubectl(
-    { args: ["patch", "node", node, "--subresource=status", ...file], stdin: JSON.stringify(patch) },
-    options,
-    ANY_CODE,
-  );
-  if (code !== 0) throw refused("write the status of", stderr);
-  return condition;
+  for (let attempt = 1; ; attempt++) {
+    const found = await kubectl({ args: ["get", "--raw", path] }, options, ANY_CODE);
+    if (found.code !== 0) throw refused(`read node ${node}`, found.stderr);
+    const next = nodeWithReport(found.stdout.toString(), report, condition, Date.parse(report.at));
+    const args = ["replace", "--raw", `${path}/status`, "--filename=-"];
+    const { code, stderr } = await kubectl({ args, stdin: JSON.stringify(next) }, options, ANY_CODE);
+    if (code === 0) return condition;
+    if (!stderr.includes("(Conflict)") || attempt === ATTEMPTS)
+      throw refused(`write the status of node ${node}`, stderr);
+  }
+}
+
+function refused(what: string, stderr: string): AtomfsError {
+  return new AtomfsError("failed", `Cannot ${what}: ${stderr.trim().slice(-500)}`, {
+    hints: ["--node says the node's name", "--kubeconfig with the node's own credentials, as kubelet's"],
+  });
 }
 
 /**
