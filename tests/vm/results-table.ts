@@ -26,7 +26,7 @@ export function updateTable(page: string, rows: readonly TableRow[], parts: read
   for (const row of rows) known.set(row.part, row);
   const made = parts.map((part) => {
     const row = known.get(part);
-    return row === undefined ? `| ${part} | never ran to its end | | | | | |` : formatRow(row);
+    return row === undefined ? `| ${part} | no result yet | | | | | |` : formatRow(row);
   });
   return [...lines.slice(0, start + 2), ...made, ...lines.slice(end)].join("\n");
 }
