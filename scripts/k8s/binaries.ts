@@ -16,7 +16,11 @@ const LOCK_MS = 90 * 60_000;
 
 /** One Go module of `modules/`, whose go.mod pins the version and go.sum the content. */
 type Part = {
-  readonly name: "kubernetes" | "etcd" | "crio" | "cri-tools";
+  readonly name: "kubernetes" | "etcd" | "crio" | "cri-tools" | "critest" | "runc";
+  /** Of go.mod and go.sum, if it is another than the name. */
+  readonly module?: string;
+  /** "test": a package of tests is the program. */
+  readonly verb?: "test";
   /** Programs by their package. */
   readonly programs: Readonly<Record<string, string>>;
   readonly cgo: boolean;
@@ -64,6 +68,26 @@ const PARTS: readonly Part[] = [
   },
 ];
 
+/** What critest needs beside CRI-O: itself, and the runtime that crio-lxc is compared with. */
+const VALIDATION: readonly Part[] = [
+  {
+    name: "critest",
+    module: "cri-tools",
+    verb: "test",
+    programs: { critest: "sigs.k8s.io/cri-tools/cmd/critest" },
+    cgo: false,
+    flags: ["-ldflags", "-s -w"],
+    minutes: 2,
+  },
+  {
+    name: "runc",
+    programs: { runc: "github.com/opencontainers/runc" },
+    cgo: true,
+    flags: ["-tags", "seccomp"],
+    minutes: 1,
+  },
+];
+
 /** Without it kubelet says that it is version 0.0.0, and the API server refuses what it cannot compare. */
 function kubernetesVersion(): string[] {
   return ["k8s.io/client-go/pkg/version", "k8s.io/component-base/version"].flatMap((name) => [
@@ -86,8 +110,21 @@ export type BinaryOptions = {
  * @returns a PATH of their directories
  */
 export async function kubernetesBinaries(options: BinaryOptions): Promise<string> {
+  return builtParts(PARTS, options);
+}
+
+/**
+ * CRI-O, crictl, critest and runc, likewise.
+ * @returns a PATH of their directories
+ */
+export async function critestBinaries(options: BinaryOptions): Promise<string> {
+  const engine = PARTS.filter(({ name }) => name === "crio" || name === "cri-tools");
+  return builtParts([...engine, ...VALIDATION], options);
+}
+
+async function builtParts(parts: readonly Part[], options: BinaryOptions): Promise<string> {
   const directories: string[] = [];
-  for (const part of PARTS) {
+  for (const part of parts) {
     if (options.parts?.includes(part.name) !== false) directories.push(await builtPart(part, options));
   }
   return directories.join(":");
@@ -118,13 +155,16 @@ async function builtPart(part: Part, { log, signal }: BinaryOptions): Promise<st
 /** Of everything that decides what comes out. */
 async function keyOf(part: Part): Promise<string> {
   const hash = new Bun.CryptoHasher("sha256").update(`${process.arch}\n${JSON.stringify(part)}`);
-  for (const name of ["go.mod", "go.sum"]) hash.update(await readFile(join(MODULES, part.name, name)));
+  for (const name of ["go.mod", "go.sum"])
+    hash.update(await readFile(join(MODULES, part.module ?? part.name, name)));
   return hash.digest("hex").slice(0, 16);
 }
 
 async function build(part: Part, work: string, output: string, signal: AbortSignal): Promise<void> {
-  for (const name of ["go.mod", "go.sum"]) await copyFile(join(MODULES, part.name, name), join(work, name));
+  for (const name of ["go.mod", "go.sum"])
+    await copyFile(join(MODULES, part.module ?? part.name, name), join(work, name));
   const go: Go = await findGo(GO);
+  const verb = part.verb === "test" ? ["test", "-c"] : ["build"];
   const options = {
     cwd: work,
     signal,
@@ -142,7 +182,7 @@ async function build(part: Part, work: string, output: string, signal: AbortSign
   // timeout(1), here without a limit, hands a signal on to the whole group: go itself leaves its compilers behind.
   for (const [name, path] of Object.entries(part.programs))
     await run(
-      ["timeout", "0", go.program, "build", "-trimpath", ...part.flags, "-o", join(output, name), path],
+      ["timeout", "0", go.program, ...verb, "-trimpath", ...part.flags, "-o", join(output, name), path],
       options,
     );
   if (part.name !== "crio") return;

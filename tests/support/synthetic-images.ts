@@ -20,7 +20,7 @@ export const NEW_VERSION = "1.0-2";
 
 const MTIME = { sec: 1_700_000_000, nsec: 0 };
 
-function member(path: string, rest: Partial<TarFile>): TarFile {
+export function member(path: string, rest: Partial<TarFile>): TarFile {
   return {
     path: fromText(path),
     type: "file",
@@ -38,11 +38,11 @@ function member(path: string, rest: Partial<TarFile>): TarFile {
   };
 }
 
-function file(path: string, text: string, mode = 0o644): TarFile {
+export function file(path: string, text: string, mode = 0o644): TarFile {
   return member(path, { bytes: Buffer.from(text), mode });
 }
 
-function directory(path: string): TarFile {
+export function directory(path: string): TarFile {
   return member(`${path}/`, { type: "dir", mode: 0o755 });
 }
 
@@ -90,7 +90,7 @@ const legacy: SyntheticPackage = {
   files: [file("usr/bin/legacy", "#!/bin/sh\nexit 0\n", 0o755)],
 };
 
-const base: SyntheticPackage = {
+export const base: SyntheticPackage = {
   name: "base-files",
   source: "base-files",
   version: "12.4",
@@ -138,7 +138,7 @@ function listOf(files: readonly TarFile[]): string {
 }
 
 /** A root directory with these packages as dpkg would leave it. */
-function rootLayer(packages: readonly SyntheticPackage[], more: readonly TarFile[] = []): Uint8Array {
+export function rootLayer(packages: readonly SyntheticPackage[], more: readonly TarFile[] = []): Uint8Array {
   const info = packages.flatMap((each) => [
     file(`var/lib/dpkg/info/${each.name}.list`, listOf(each.files)),
     file(`var/lib/dpkg/info/${each.name}.md5sums`, md5sumsOf(each.files)),
@@ -189,6 +189,8 @@ export type SyntheticImage = {
   readonly tag: string;
   readonly layers: readonly Uint8Array[];
   readonly labels?: Readonly<Record<string, string>>;
+  /** What the image's configuration says otherwise or beside: Entrypoint, User... */
+  readonly config?: Readonly<Record<string, unknown>>;
   /** Layers as they are, not packed: another manifest of the same config. */
   readonly plainLayers?: boolean;
 };
@@ -221,13 +223,13 @@ export function writeLayout(target: string, images: readonly SyntheticImage[]): 
     return { digest: `sha256:${hex}`, size: bytes.length };
   };
   const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
-  const manifests = images.map(({ tag, layers, labels, plainLayers }) => {
+  const manifests = images.map(({ tag, layers, labels, config: own, plainLayers }) => {
     const diffIds = layers.map((each) => `sha256:${createHash("sha256").update(each).digest("hex")}`);
     const config = put(
       json({
         architecture: ARCHITECTURE,
         os: "linux",
-        config: { Env: ["PATH=/usr/bin:/bin"], Cmd: ["/usr/bin/demo"], Labels: labels ?? {} },
+        config: { Env: ["PATH=/usr/bin:/bin"], Cmd: ["/usr/bin/demo"], Labels: labels ?? {}, ...own },
         rootfs: { type: "layers", diff_ids: diffIds },
       }),
     );

@@ -110,7 +110,8 @@ export async function sourceDigest(): Promise<string> {
   return hash.digest("hex").slice(0, 16);
 }
 
-async function copyRepository(target: string): Promise<void> {
+/** This checkout, what npm installed for running, and the compiled parts, made anew. */
+export async function copyRepository(target: string): Promise<void> {
   for (const name of await sourceFiles()) {
     mkdirSync(dirname(join(target, name)), { recursive: true });
     copyFileSync(join(REPOSITORY, name), join(target, name));
