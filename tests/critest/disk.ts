@@ -22,26 +22,31 @@ export type DiskRequest = {
   readonly signal: AbortSignal;
 };
 
+export type CritestDisk = {
+  readonly file: string;
+  /** Of the programs' versions and of the images: of all on it but this checkout. */
+  readonly digest: string;
+};
+
 /** A disk with this checkout as it is, CRI-O, critest, runc, and the images that critest pulls. */
-export async function critestDisk(request: DiskRequest): Promise<string> {
+export async function critestDisk(request: DiskRequest): Promise<CritestDisk> {
   const { directory, onStep, signal } = request;
   const tree = join(directory, "work-tree");
-  await mkdirTree(tree);
+  mkdirSync(join(tree, "caches"), { recursive: true });
   const path = await critestBinaries({ log: onStep, signal });
   onStep("this checkout");
   await copyRepository(join(tree, "repository"));
   onStep("the images that critest pulls");
   await makeCritest(request, path, join(tree, "critest"));
+  const digest = new Bun.CryptoHasher("sha256")
+    .update(path)
+    .update(readFileSync(join(tree, "critest/images/index.json")))
+    .digest("hex");
   onStep("the disk of all that");
   const disk = join(directory, "work.ext4");
   await makeFilesystem(disk, DISK_SIZE, tree);
   await run(["rm", "-rf", tree]);
-  return disk;
-}
-
-async function mkdirTree(tree: string): Promise<void> {
-  mkdirSync(join(tree, "caches"), { recursive: true });
-  mkdirSync(join(tree, "critest"));
+  return { file: disk, digest: digest.slice(0, 16) };
 }
 
 /** Programs, CNI plugins, images as an OCI layout and the package that fixes them, below `target`. */

@@ -44,32 +44,37 @@ function stateOf(state: string): SpecState {
   return state === "skipped" || state === "pending" ? "skipped" : "failed";
 }
 
+/** By the focus, not by itself. */
+export function isLeftOut({ state, message }: Spec): boolean {
+  return state === "skipped" && message === "";
+}
+
 export type SpecComparison = {
-  /** That both runtimes pass. */
+  /** That crio-lxc passes, and runc too as far as it was asked. */
   readonly passed: readonly string[];
-  /** That runc passes and crio-lxc does not: one sentence each. */
+  /** That runc passes, or was not asked, and crio-lxc does not pass: one sentence each. */
   readonly failed: readonly string[];
-  /** That neither passes, with runc's reason; those that the focus leaves out are not among them. */
+  /** That neither passes, with what runc's run said. */
   readonly skipped: readonly string[];
   /** That crio-lxc passes and runc does not. */
   readonly better: readonly string[];
 };
 
-/** What runc passes, crio-lxc must pass: a spec that it skips or does not have is not passed. */
-export function compareSpecs(runc: readonly Spec[], ours: readonly Spec[]): SpecComparison {
+/** What runc passes, crio-lxc must pass: a spec that it skips or does not have is not passed. @param runc undefined: all of them */
+export function compareSpecs(runc: readonly Spec[] | undefined, ours: readonly Spec[]): SpecComparison {
   const mine = new Map(ours.map((spec) => [spec.name, spec]));
+  const control = runc ?? ours.map((spec): Spec => ({ ...spec, state: "passed" }));
   const passed: string[] = [];
   const failed: string[] = [];
   const skipped: string[] = [];
   const better: string[] = [];
-  for (const control of runc) {
-    const own = mine.get(control.name);
-    if (control.state === "passed") {
-      if (own?.state === "passed") passed.push(control.name);
-      else failed.push(`${control.name}: ${own === undefined ? "absent" : own.state}: ${own?.message ?? ""}`);
-    } else if (own?.state === "passed") better.push(control.name);
-    else if (control.state === "failed" || control.message !== "")
-      skipped.push(`${control.name} [runc: ${control.state}: ${control.message}]`);
+  for (const { name, state, message } of control) {
+    const own = mine.get(name);
+    if (state === "passed" && own?.state !== "passed")
+      failed.push(`${name}: ${own?.state ?? "absent"}: ${own?.message ?? ""}`);
+    else if (state === "passed") passed.push(name);
+    else if (own?.state === "passed") better.push(name);
+    else skipped.push(`${name} [runc: ${state}: ${message}]`);
   }
-  return { passed, failed, skipped, better };
+  return { passed: [...passed, ...better], failed, skipped, better };
 }

@@ -35,7 +35,12 @@ export const SUITES: readonly Suite[] = [
     kind: "tests",
     globs: [
       ...["src/**/*.test.ts", "scripts/**/*.test.ts", "bench/**/*.test.ts"],
-      ...["tests/support/**/*.test.ts", "tests/vm/**/*.test.ts", "tests/validation/**/*.test.ts"],
+      ...[
+        "tests/support/**/*.test.ts",
+        "tests/vm/**/*.test.ts",
+        "tests/critest/*.test.ts",
+        "tests/validation/**/*.test.ts",
+      ],
     ],
     timeoutMs: MINUTE,
     serial: false,

@@ -22,7 +22,7 @@ export type PartRecord = Counts & {
 const KEPT = 5;
 
 /** What parts came to with one state of the sources, so that a run that was cut can be taken up. */
-export class Records {
+export class Records<T extends { readonly part: string } = PartRecord> {
   readonly #directory: string;
 
   /** @param sources a digest of all that decides what the parts come to */
@@ -32,12 +32,12 @@ export class Records {
     forgetOld(dirname(this.#directory), this.#directory);
   }
 
-  read(part: string): PartRecord | undefined {
+  read(part: string): T | undefined {
     const file = this.#file(part);
-    return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as PartRecord) : undefined;
+    return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as T) : undefined;
   }
 
-  write(record: PartRecord): void {
+  write(record: T): void {
     const file = this.#file(record.part);
     writeFileSync(`${file}.tmp`, JSON.stringify(record));
     renameSync(`${file}.tmp`, file);
