@@ -44,9 +44,19 @@ function look(
     const findings = containerFindings(store, trees, state, pid);
     return { root: state.status, molecule: state.molecule, findings };
   } catch (error) {
-    if (error instanceof AtomfsError && error.kind === "not-found") return { ...NOTHING, root: "unknown" };
-    throw error;
+    if (!(error instanceof AtomfsError) || error.kind === "interrupted") throw error;
+    if (error.kind === "not-found") return { ...NOTHING, root: "unknown" };
+    return { molecule: undefined, root: "unknown", findings: [`its root cannot be told: ${error.message}`] };
   }
+}
+
+/** What can be said of containers without a store: only what crio-lxc did. */
+export function rowsWithoutStore(containers: readonly EngineContainer[]): Row[] {
+  return containers.map((container) => {
+    const atCreate = readOutcome(DEFAULT_STATE_DIRECTORY, container.id);
+    const root = atCreate === undefined ? "not-ours" : container.pid === undefined ? "stopped" : "unknown";
+    return { ...container, ...NOTHING, root, atCreate };
+  });
 }
 
 export async function listRows(context: Context, store: Store): Promise<Row[]> {

@@ -2,9 +2,10 @@ import type { Command } from "commander";
 import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
 import type { Engine, EngineContainer } from "../engines/engine.ts";
 import type { AtCreateOutcome } from "../runtime/at-create-outcome.ts";
+import type { Store } from "../store/store.ts";
 import { runClusterList, runClusterRestart } from "./cluster.ts";
-import { listRows, type Row, rowsOf } from "./container-rows.ts";
-import { type Context, openEngines, openStore } from "./context.ts";
+import { listRows, type Row, rowsOf, rowsWithoutStore } from "./container-rows.ts";
+import { type Context, failWith, listContainers, openEngines, openStore } from "./context.ts";
 import { shortId, table } from "./output.ts";
 
 type ListOptions = { readonly outdated?: boolean; readonly cluster?: boolean; readonly kubeconfig?: string };
@@ -35,11 +36,10 @@ export function registerContainers(program: Command, context: () => Context): vo
     .action((names: string[], options: RestartOptions) => runRestartVerb(context(), names, options));
 }
 
+/** Also without a store, or with one that cannot be read: then what runs matters most. The command fails afterwards. */
 async function runContainers(context: Context, onlyOutdated: boolean): Promise<void> {
-  using store = openStore(context);
-  const rows = (await listRows(context, store)).filter(
-    (row) => !onlyOutdated || row.root === "outdated" || row.root === "unknown",
-  );
+  const { rows: all, failure } = await rowsOfContext(context);
+  const rows = all.filter((row) => !onlyOutdated || row.root === "outdated" || row.root === "unknown");
   context.output.answer(rows, (all) =>
     [
       table(
@@ -57,6 +57,21 @@ async function runContainers(context: Context, onlyOutdated: boolean): Promise<v
       ...all.flatMap(findingLines),
     ].join("\n"),
   );
+  failWith(failure);
+}
+
+async function rowsOfContext(
+  context: Context,
+): Promise<{ readonly rows: Row[]; readonly failure?: unknown }> {
+  let store: Store;
+  try {
+    store = openStore(context);
+  } catch (failure) {
+    if (failure instanceof AtomfsError && failure.kind === "unsupported") throw failure;
+    return { rows: rowsWithoutStore(await listContainers(context, { mustWork: true })), failure };
+  }
+  using opened = store;
+  return { rows: await listRows(context, opened) };
 }
 
 /** "molecule 0123456789ab: fix" or "engine: unknown-image (unknown=run)". */

@@ -11,16 +11,19 @@ const MACHINE: Readonly<Record<string, string>> = {
   ENFILE: "Too many files are open",
 };
 
+function adviceOn(code: string): readonly string[] {
+  if (["ENOSPC", "EDQUOT", "SQLITE_FULL"].includes(code))
+    return ["free some space, `atomfs gc` may help; nothing was lost"];
+  return code === "EROFS" ? ["mount the filesystem of the store so that it can be written"] : [];
+}
+
 /** Anything that was thrown, as an error with a kind: so every failure has an exit code that says what it is. */
 export function describeFailure(error: unknown): AtomfsError {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const message = error instanceof Error ? error.message : String(error);
   const machine = MACHINE[code];
   if (machine !== undefined) {
-    const hints = /full|quota/.test(machine)
-      ? ["free some space, `atomfs gc` may help; nothing was lost"]
-      : [];
-    return new AtomfsError("unsupported", `${machine}: ${message}`, { cause: error, hints });
+    return new AtomfsError("unsupported", `${machine}: ${message}`, { cause: error, hints: adviceOn(code) });
   }
   if (error instanceof AtomfsError) return error;
   if (error instanceof CommanderError)

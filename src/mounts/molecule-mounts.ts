@@ -23,6 +23,7 @@ import {
   treePathOf,
   type UpperRequest,
 } from "./spec.ts";
+import { checkObjects } from "./whole-objects.ts";
 
 const RUN_DIRECTORY = "/run/atomfs";
 
@@ -68,6 +69,7 @@ export function prepareMolecule(
     });
   }
   const erofsPath = layout.molecule(molecule);
+  checkObjects(erofs, layout.object, erofsPath, join(runDirectoryOf(layout.root), "whole", molecule));
   const directories = { objectsDir: layout.objects, treesDir: layout.trees };
   const capabilities = capabilitiesFor(layout, molecule, erofs);
   const spec = planMount({ molecule, erofsPath, ...directories, ...place }, capabilities);

@@ -40,19 +40,34 @@ export async function placeMolecule(options: AtCreateOptions): Promise<RootAnnot
 
 async function decideAndPlace(options: AtCreateOptions): Promise<AtCreateOutcome | undefined> {
   const policy = readPolicy(options.policyFile);
-  // Without a store nothing is known; whoever set a policy for what is unknown meant that, too.
-  if (policy.unknown === "run" && !existsSync(storeLayout(options.storeRoot).current)) return undefined;
   try {
     return await place(options, policy);
   } catch (error) {
-    if (error instanceof Refusal || policy.onError === "refuse") throw error;
-    const why = error instanceof Error ? error.message : String(error);
+    if (error instanceof Refusal) throw error;
+    if (policy.onError === "refuse") throw refusedByError(error, options.policyFile);
+    const why = explain(error);
     options.log(
       "warning",
       `AtomFS failed, the container runs on the engine's own root, without fixes: ${why}`,
     );
     return { root: "engine", why: "error", error: why, policy: "on-error=run" };
   }
+}
+
+/** One sentence, and what to do about it. */
+function explain(error: unknown): string {
+  if (!(error instanceof AtomfsError)) return error instanceof Error ? error.message : String(error);
+  return [error.message, ...error.hints].join("; ");
+}
+
+function refusedByError(cause: unknown, policyFile: string): AtomfsError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const hints = cause instanceof AtomfsError ? cause.hints : [];
+  return new AtomfsError(
+    cause instanceof AtomfsError ? cause.kind : "failed",
+    `AtomFS failed, and on-error = "refuse" lets no container start then: ${why}`,
+    { cause, hints: [...hints, `on-error = "run" in ${policyFile} starts containers without their fixes`] },
+  );
 }
 
 /** The policy's own word, which no other policy overrules. */
@@ -82,6 +97,11 @@ async function place(options: AtCreateOptions, policy: AtCreatePolicy): Promise<
   const known = readCurrent(options.storeRoot, root.image);
   if (known !== undefined) return placeKnown(options, policy, root, known, { image: root.image });
   const shown = root.image.slice(0, 12);
+  const lost = policy.unknown === "refuse" ? undefined : lostStore(options.storeRoot);
+  // Whoever wants images imported wants a store made; not in place of one that must not fail.
+  const mayMake = policy.unknown === "import" && policy.onError === "run" && lost?.kind === "not-found";
+  if (lost !== undefined && !mayMake) throw lost;
+  if (lost !== undefined) options.log("warning", `${lost.message}: a new one is made, which has no fixes`);
   if (policy.unknown === "refuse")
     throw new Refusal(`AtomFS does not know image ${shown}`, [
       `atomfs import containers-storage:${root.image}`,
@@ -100,13 +120,34 @@ async function place(options: AtCreateOptions, policy: AtCreatePolicy): Promise<
   });
   options.log("info", `AtomFS imported image ${shown} in ${(milliseconds / 1000).toFixed(2)} s`);
   for (const finding of findings) options.log("warning", `image ${shown}: ${finding}`);
+  const all = lost === undefined ? findings : [`${lost.message}: a new one was made`, ...findings];
   const imported = readCurrent(options.storeRoot, root.image);
   if (imported === undefined)
     throw new AtomfsError("failed", `Image ${shown} was imported, but the store does not name it`);
   return placeKnown(options, policy, root, imported, {
     image: root.image,
     importMs: milliseconds,
-    ...(findings.length === 0 ? {} : { findings }),
+    ...(all.length === 0 ? {} : { findings: all }),
+  });
+}
+
+/**
+ * Whoever has settings, or a directory for the store, wants fixes: that there is no store is a failure then. What is
+ * unknown to a store that has gone may have had a fix.
+ */
+function lostStore(root: string): AtomfsError | undefined {
+  const layout = storeLayout(root);
+  if (!existsSync(layout.meta)) {
+    return new AtomfsError("not-found", `There is no AtomFS store at ${root}`, {
+      hints: [
+        `is the filesystem of ${root} mounted?`,
+        "`atomfs import --all` makes a store; fixes have to be applied again then",
+      ],
+    });
+  }
+  if (existsSync(layout.current)) return undefined;
+  return new AtomfsError("bad-data", `The AtomFS store at ${root} has lost its directory current/`, {
+    hints: ["run `atomfs fsck`"],
   });
 }
 

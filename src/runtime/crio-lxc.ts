@@ -1,7 +1,8 @@
+import { AtomfsError } from "../core/errors.ts";
 import { writeAll } from "../sys/files.ts";
 import { logTarget, parseInvocation } from "./argv.ts";
 import { attachAhead } from "./attach-ahead.ts";
-import { oneLine, writeLog } from "./failure-log.ts";
+import { flushLog, oneLine, writeLog } from "./failure-log.ts";
 import type { Invocation } from "./invocation.ts";
 import { VERB_NAMES } from "./option-tables.ts";
 import { openSession, type Session } from "./session.ts";
@@ -26,11 +27,21 @@ export async function runCrioLxc(argv: readonly string[], maker?: Maker): Promis
     verb = invocation.verb;
     return await perform(openSession(global), invocation, maker);
   } catch (error) {
-    const message = oneLine(error instanceof Error ? error.message : String(error));
+    const message = oneLine(error instanceof AtomfsError ? withHints(error) : messageOf(error));
     writeLog(logTarget(argv), "error", message);
     complain(message);
     return verb === "exec" ? EXEC_FAILED : 1;
+  } finally {
+    await flushLog();
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function withHints({ message, hints }: AtomfsError): string {
+  return hints.length === 0 ? message : `${message} (hint: ${hints.join("; ")})`;
 }
 
 function complain(message: string): void {

@@ -110,14 +110,21 @@ function findingsOf(text: string): readonly string[] {
 
 /** @param stderr the error as `atomfs --json` writes it */
 function failureOf(image: Sha256, stderr: string): AtomfsError {
-  const why = messageOf(stderr) ?? stderr.trim().slice(-500);
-  return new AtomfsError("failed", `Cannot import image ${image.slice(0, 12)} at create: ${why}`);
+  const { message, hints } = errorOf(stderr) ?? { message: stderr.trim().slice(-500), hints: [] };
+  return new AtomfsError("failed", `Cannot import image ${image.slice(0, 12)} at create: ${message}`, {
+    hints,
+  });
 }
 
-function messageOf(stderr: string): string | undefined {
+function errorOf(
+  stderr: string,
+): { readonly message: string; readonly hints: readonly string[] } | undefined {
+  type Told = { readonly error?: { readonly message?: unknown; readonly hints?: unknown } };
   try {
-    const { error } = JSON.parse(stderr.trim()) as { readonly error?: { readonly message?: unknown } };
-    return typeof error?.message === "string" ? error.message : undefined;
+    const { error } = JSON.parse(stderr.trim()) as Told;
+    if (typeof error?.message !== "string") return undefined;
+    const hints = Array.isArray(error.hints) ? error.hints : [];
+    return { message: error.message, hints: hints.filter((each) => typeof each === "string") };
   } catch {
     return undefined;
   }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Sha256, VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
@@ -215,6 +215,7 @@ export class Store implements Disposable {
   repairCurrent(): number {
     let wrong = 0;
     const known = new Set<string>(this.#state.images.keys());
+    mkdirSync(this.layout.current, { recursive: true, mode: 0o700 });
     for (const name of readdirSync(this.layout.current)) {
       if (known.has(name)) continue;
       rmSync(join(this.layout.current, name), { recursive: true });

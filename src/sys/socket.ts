@@ -7,7 +7,8 @@ import { waitReadable } from "./poll.ts";
 
 /** include/linux/socket.h, include/uapi/asm-generic/socket.h; the same on x86-64 and arm64. */
 const AF_UNIX = 1;
-const SOCK_TYPE = { stream: 1, seqpacket: 5 } as const;
+const SOCK_TYPE = { stream: 1, datagram: 2, seqpacket: 5 } as const;
+const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_PASSCRED = 16;
@@ -50,7 +51,7 @@ export function listenUnix(path: string, type: SocketType): Fd {
   withAddress(path, (address) =>
     syscall("bind", `bind ${showPath(path)}`, fd.number, address, address.length),
   );
-  syscall("listen", `listen at ${showPath(path)}`, fd.number, 16);
+  if (type !== "datagram") syscall("listen", `listen at ${showPath(path)}`, fd.number, 16);
   stack.move();
   return fd;
 }
@@ -64,6 +65,21 @@ export function connectUnix(path: string, type: SocketType): Fd {
   );
   stack.move();
   return fd;
+}
+
+/** Sends one datagram without ever waiting. @throws SyscallError: ENOENT, ECONNREFUSED, EAGAIN if the receiver is behind */
+export function sendDatagram(path: string, bytes: Uint8Array): void {
+  using fd = syscallFd(
+    "socket",
+    "make a socket",
+    AF_UNIX,
+    SOCK_TYPE.datagram | SOCK_CLOEXEC | SOCK_NONBLOCK,
+    0,
+  );
+  withAddress(path, (address) =>
+    syscall("connect", `connect to ${showPath(path)}`, fd.number, address, address.length),
+  );
+  sendMessage(fd, bytes);
 }
 
 /** The next connection; waits for it. */

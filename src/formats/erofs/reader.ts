@@ -22,11 +22,17 @@ export function readErofs(image: Uint8Array): Tree {
 
 /** The objects that an image needs. @throws AtomfsError "bad-data" as `readErofs` */
 export function objectsOf(image: Uint8Array): Set<VerityDigest> {
-  const objects = new Set<VerityDigest>();
+  return new Set(objectSizesOf(image).keys());
+}
+
+/** The same, with how many bytes each has. */
+export function objectSizesOf(image: Uint8Array): Map<VerityDigest, number> {
+  const objects = new Map<VerityDigest, number>();
   const pending = [readNodes(image)];
   for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
     const { inode } = node;
-    if (inode.type === "file" && inode.content.kind === "object") objects.add(inode.content.digest);
+    if (inode.type === "file" && inode.content.kind === "object")
+      objects.set(inode.content.digest, inode.content.size);
     for (const entry of node.entries) pending.push(entry.node);
   }
   return objects;
