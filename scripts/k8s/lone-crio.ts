@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AtomfsError } from "../../src/core/errors.ts";
+import { DEFAULT_STATE_DIRECTORY } from "../../src/runtime/argv.ts";
 import { type RunResult, run } from "../../src/sys/process.ts";
 import { makeControlNetwork, pushImage, startRegistry } from "./control-plane.ts";
 import { connectPods, startEngine } from "./node.ts";
@@ -32,6 +33,10 @@ export type PodOptions = {
   /** With a network of its own, which takes the CNI plugins' time. */
   readonly hasNetwork?: boolean;
   readonly command?: readonly string[];
+  /** Below the node's control group; default: that itself. */
+  readonly cgroup?: string;
+  /** Several containers of a pod have a name each. */
+  readonly container?: string;
 };
 
 export type Pod = { readonly sandbox: string; readonly container: string };
@@ -44,6 +49,8 @@ export class LoneCrio {
   readonly programs: string = PROGRAMS;
   readonly storeRoot: string = storeOf(NODE);
   readonly graphRoot: string = join(nodeDirectory(NODE), "storage");
+  /** Of crio-lxc. */
+  readonly log: string = join(nodeDirectory(NODE), "crio-lxc.log");
   /** For atomfs and crictl. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly #crictl: string;
@@ -61,6 +68,7 @@ export class LoneCrio {
   static async start(options: LoneCrioOptions): Promise<LoneCrio & AsyncDisposable> {
     const { log, signal, dropIns = {}, before } = options;
     const { path, clear } = await openPlace({ log, signal, parts: ["crio", "cri-tools"] });
+    mkdirSync(storeOf(NODE), { recursive: true });
     try {
       await makeControlNetwork();
       await startRegistry(signal);
@@ -137,35 +145,52 @@ export class LoneCrio {
     return this.tryCrictl("create", "--no-pull", sandbox, ...this.#containerFiles(options));
   }
 
+  /** What crio-lxc says AtomFS did about a container's root, without the names' common beginning. */
+  async atCreate(container: string): Promise<Readonly<Record<string, string>>> {
+    const argv = [
+      join(this.programs, "crio-lxc"),
+      "--root",
+      DEFAULT_STATE_DIRECTORY,
+      "state",
+      container,
+    ] as const;
+    const { stdout } = await run(argv, { signal: this.#signal });
+    const { annotations } = JSON.parse(stdout.toString()) as { annotations: Record<string, string> };
+    const ours = Object.entries(annotations).filter(([key]) => key.startsWith("io.atomfs."));
+    return Object.fromEntries(ours.map(([key, value]) => [key.slice("io.atomfs.".length), value]));
+  }
+
   async exec(container: string, ...command: readonly string[]): Promise<string> {
     return this.crictl("exec", "--sync", container, ...command);
   }
 
   /** Their processes are killed at once: most do not heed what asks them to end. */
   async removePods(...sandboxes: readonly string[]): Promise<void> {
-    for (const sandbox of sandboxes) {
+    const remove = async (sandbox: string): Promise<void> => {
       const containers = (await this.crictl("ps", "--quiet", "--pod", sandbox)).split("\n").filter(Boolean);
       if (containers.length > 0) await this.crictl("stop", "--timeout", "0", ...containers);
-    }
-    if (sandboxes.length > 0) await this.crictl("rmp", "--force", ...sandboxes);
+      await this.crictl("rmp", "--force", sandbox);
+    };
+    await Promise.all(sandboxes.map(remove));
   }
 
   #containerFiles(options: PodOptions): [string, string] {
-    const { name, image, command = ["sleep", "1000000"] } = options;
+    const { name, image, command = ["sleep", "1000000"], container = "c" } = options;
     const labels = kubeletLabels(name);
     const config = {
-      metadata: { name: "c" },
-      labels: { ...labels, "io.kubernetes.container.name": "c" },
+      metadata: { name: container },
+      labels: { ...labels, "io.kubernetes.container.name": container },
       image: { image },
       command,
-      log_path: `${name}.log`,
+      log_path: `${name}.${container}.log`,
       linux: { security_context: { namespace_options: namespacesOf(options) } },
     };
-    return [this.#file(`${name}.container`, config), this.#podFile(options)];
+    return [this.#file(`${name}.${container}`, config), this.#podFile(options)];
   }
 
   #podFile(options: PodOptions): string {
-    const { name } = options;
+    const { name, cgroup } = options;
+    const parent = cgroup === undefined ? nodeNetwork(NODE) : join(nodeNetwork(NODE), cgroup);
     const logs = join(PLACE, "podlogs");
     mkdirSync(logs, { recursive: true });
     return this.#file(`${name}.pod`, {
@@ -173,7 +198,7 @@ export class LoneCrio {
       labels: kubeletLabels(name),
       log_directory: logs,
       linux: {
-        cgroup_parent: `/${nodeNetwork(NODE)}`,
+        cgroup_parent: `/${parent}`,
         security_context: { namespace_options: namespacesOf(options) },
       },
     });

@@ -25,6 +25,7 @@ export function nodeEnv(node: NodeName, path: string): Record<string, string> {
     CONTAINER_RUNTIME_ENDPOINT: `unix://${crioSocket(node)}`,
     ATOMFS_ROOT: storeOf(node),
     ATOMFS_CONFIG: join(nodeDirectory(node), "atomfs.toml"),
+    CRIO_LXC_LOG: join(nodeDirectory(node), "crio-lxc.log"),
   };
 }
 

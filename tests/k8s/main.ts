@@ -8,6 +8,7 @@ import { Cluster } from "../../scripts/k8s/cluster.ts";
 import { ClusterStory } from "../../scripts/k8s/cluster-story.ts";
 import { NODE_NAMES, REGISTRY } from "../../scripts/k8s/place.ts";
 import { abortOnSignals } from "../../src/sys/interruption.ts";
+import { crioAlone } from "./crio-alone.ts";
 import { interruptedStartLeaves } from "./interrupted-start.ts";
 import { leftOvers } from "./left-overs.ts";
 import { nodesTell } from "./node-tells.ts";
@@ -38,6 +39,8 @@ async function main(signal: AbortSignal): Promise<void> {
     await userNamespacePod(cluster, `${REGISTRY}/demo/feed:1.0`, promised);
   }
   nothingLeft("after the cluster's end", leftOvers());
+  await story.step("A node's CRI-O alone", () => crioAlone(promised, story.say, signal));
+  nothingLeft("after CRI-O's end", leftOvers());
 }
 
 /** Each pod of the Deployment that says Always asked the registry, and got the image that the fix applies to. */
