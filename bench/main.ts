@@ -15,6 +15,7 @@ import { composeCase } from "./cases/compose.ts";
 import { fixCase } from "./cases/fix.ts";
 import { importCase } from "./cases/import.ts";
 import { mountCase } from "./cases/mount.ts";
+import { podsCase } from "./cases/pods.ts";
 import { runtimeCase } from "./cases/runtime.ts";
 import { startCase } from "./cases/start.ts";
 import { verifyCase } from "./cases/verify.ts";
@@ -33,6 +34,7 @@ const CASES: Readonly<Record<string, Case>> = {
   start: { run: startCase, needsMainStore: true },
   "at-create": { run: atCreateCase, needsMainStore: false },
   runtime: { run: runtimeCase, needsMainStore: false },
+  pods: { run: podsCase, needsMainStore: false },
 };
 
 type Options = {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { median, Results, timeText } from "./results.ts";
+import { median, percentile95, Results, timeText } from "./results.ts";
 
 test.each([
   [[3], 3],
@@ -8,6 +8,14 @@ test.each([
   [[100, 20, 3], 20],
 ])("median of %p is %p", (values, wanted) => {
   expect(median(values)).toBe(wanted);
+});
+
+test.each([
+  [[7], 7],
+  [Array.from({ length: 50 }, (_, i) => i + 1), 48],
+  [Array.from({ length: 100 }, (_, i) => 100 - i), 95],
+])("the 95th percentile of %p is %p", (values, wanted) => {
+  expect(percentile95(values)).toBe(wanted);
 });
 
 test("a peer's ratio is its median over the other's, in the same group", () => {

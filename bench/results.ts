@@ -2,6 +2,7 @@ import { bytesText, table } from "../src/cli/output.ts";
 
 /** One run. Times in milliseconds. */
 export type Sample = {
+  /** NaN where time is not what is measured. */
   readonly ms: number;
   /** User and system time of all processes of the run. */
   readonly cpuMs?: number;
@@ -49,9 +50,9 @@ export class Results {
     const groups = [...new Set(this.#rows.map((row) => row.group))];
     const lines = groups.flatMap((group) => {
       const rows = this.#rows.filter((row) => row.group === group);
-      return [[group, "", "", "", "", "", "", "", ""], ...rows.map((row) => this.#cells(row))];
+      return [[group, "", "", "", "", "", "", "", "", ""], ...rows.map((row) => this.#cells(row))];
     });
-    return table(["WHAT", "RUNS", "MEDIAN", "MIN", "RATIO", "CPU", "MEMORY", "DISK", "STAYS"], lines);
+    return table(["WHAT", "RUNS", "MEDIAN", "P95", "MIN", "RATIO", "CPU", "MEMORY", "DISK", "STAYS"], lines);
   }
 
   #cells(row: Row): string[] {
@@ -60,6 +61,7 @@ export class Results {
       `  ${row.what}`,
       String(row.samples.length),
       timeText(medianMs(row)),
+      row.samples.length < ENOUGH_FOR_P95 ? "" : timeText(percentile95(row.samples.map(({ ms }) => ms))),
       timeText(Math.min(...row.samples.map(({ ms }) => ms))),
       ratio === undefined ? "" : `${ratio < 10 ? ratio.toFixed(2) : ratio.toFixed(0)}x`,
       optional(row, "cpuMs", timeText),
@@ -79,6 +81,15 @@ function medianMs(row: Row): number {
   return median(row.samples.map(({ ms }) => ms));
 }
 
+/** With fewer runs it is the slowest one. */
+const ENOUGH_FOR_P95 = 20;
+
+/** The value that 95 of 100 do not exceed (nearest rank). */
+export function percentile95(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.ceil(sorted.length * 0.95) - 1] ?? Number.NaN;
+}
+
 /** The middle of the sorted values; of an even number of them, the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -88,6 +99,7 @@ export function median(values: readonly number[]): number {
 }
 
 export function timeText(ms: number): string {
+  if (Number.isNaN(ms)) return "";
   if (ms < 10) return `${ms.toFixed(2)} ms`;
   return ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(2)} s`;
 }
