@@ -3,7 +3,7 @@ import type { NamespaceType, ProcessConfig, RuntimeConfig } from "../formats/oci
 import type { HostFacts } from "./host-facts.ts";
 import type { ExecOptions } from "./invocation.ts";
 import { add, type Draft, namespaceOf, request } from "./mount-plan.ts";
-import { keptGroups, type ProcessContext, planProcess } from "./process-plan.ts";
+import { keptGroups, type ProcessContext, planLabels, planProcess } from "./process-plan.ts";
 
 /** A program for the player that joins a running container. Its first descriptor is the pidfd of the container's init. */
 export type ExecPlan = Draft;
@@ -43,6 +43,7 @@ export function planExec(
     const { height = 0, width = 0 } = process.consoleSize ?? {};
     add(draft, { kind: "open-console", socket, rows: height, columns: width, bindConsole: false });
   }
+  planLabels(process, host, draft);
   planProcess(
     process,
     {

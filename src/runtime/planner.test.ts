@@ -313,6 +313,14 @@ test("groups of the caller that are kept have their numbers in the user namespac
   expect(() => kept([low])).toThrow("the caller's group 27 is not in linux.gidMappings");
 });
 
+test("a label that the kernel does not take fails create, as runc's does", () => {
+  const apparmor = template(({ process }) => Object.assign(process, { apparmorProfile: "some-profile" }));
+  const made = plan(apparmor, UNIFIED);
+  const all = made.program.operations.map(({ does }) => does.kind);
+  expect(all.filter((kind) => kind === "set-exec-label").length).toBe(1);
+  expect(all.indexOf("set-exec-label")).toBeLessThan(all.indexOf("await-start"));
+});
+
 test("seccomp comes before the capabilities go, with no_new_privs last", () => {
   const seccomp = {
     defaultAction: "SCMP_ACT_ERRNO",

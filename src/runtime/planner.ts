@@ -10,7 +10,7 @@ import { planLxcConfig } from "./lxc-config.ts";
 import { unsupported } from "./mount-options.ts";
 import { add, type Draft, isNew, namespaceOf, planMounts, request } from "./mount-plan.ts";
 import type { LaunchPlan } from "./plan.ts";
-import { keptGroups, planProcess } from "./process-plan.ts";
+import { keptGroups, planLabels, planProcess } from "./process-plan.ts";
 import { refuseFields } from "./refused-fields.ts";
 import type { SeccompProfile } from "./seccomp-plan.ts";
 import { planSysctls } from "./sysctl-plan.ts";
@@ -151,7 +151,10 @@ function planCreation(
   if (process?.oomScoreAdj !== undefined) planOomScore(process.oomScoreAdj, host, draft);
   if (!options.noNewKeyring)
     add(draft, { kind: "set-session-keyring", name: fromText(`_ses.${options.id}`) }, "warn");
-  if (process !== undefined) planLookup(config, process, host, draft);
+  if (process !== undefined) {
+    planLabels(process, host, draft);
+    planLookup(config, process, host, draft);
+  }
   if (options.noPivot) draft.warnings.push("--no-pivot: LXC pivots always, which is the stronger way");
 }
 

@@ -52,7 +52,7 @@ export type ProcessContext = {
 };
 
 /**
- * The last part of a program, from the limits to the exec: for the container's process and for `exec`.
+ * The last part of a program, from the limits to the exec, for the container's process and for `exec`; `planLabels` comes before.
  * @throws AtomfsError "unsupported" for what the machine or this runtime cannot do and the container would be weaker without
  */
 export function planProcess(process: ProcessConfig, context: ProcessContext, draft: Draft): void {
@@ -65,7 +65,6 @@ export function planProcess(process: ProcessConfig, context: ProcessContext, dra
       kind: "set-personality",
       value: context.personality.domain === "LINUX32" ? PER_LINUX32 : 0,
     });
-  planLabels(process, context.host, draft);
   add(draft, { kind: "set-groups", groups: context.keptGroups ?? additionalGids });
   add(draft, { kind: "change-directory", path: fromText(process.cwd), create: false });
   // Without no_new_privs loading takes CAP_SYS_ADMIN; with it the filter comes last, so that it binds nothing of ours.
@@ -135,7 +134,8 @@ function planRlimits(process: ProcessConfig, { host, inUserNamespace }: ProcessC
   }
 }
 
-function planLabels(process: ProcessConfig, host: HostFacts, draft: Draft): void {
+/** What the kernel changes to at the next exec. It takes none that is not loaded: an error that engines want of `create`. */
+export function planLabels(process: ProcessConfig, host: HostFacts, draft: Draft): void {
   const { apparmorProfile, selinuxLabel } = process;
   if (apparmorProfile !== undefined && host.apparmor)
     add(draft, { kind: "set-exec-label", lsm: "apparmor", label: fromText(apparmorProfile) });

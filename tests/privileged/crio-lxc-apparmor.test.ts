@@ -73,6 +73,15 @@ testUnless(MISSING, "without a profile nothing confines it: neither lxc-start's 
   expect(runWith(undefined, LABEL)).toMatchObject({ code: 0, stdout: "unconfined\n" });
 });
 
+testUnless(MISSING, "a profile that is not loaded fails create: engines tell by that", () => {
+  const id = lab.container(({ process }) => {
+    process["apparmorProfile"] = "atomfs-no-such-profile";
+  });
+  const { code, stderr } = lab.call("create", "--bundle", lab.bundle, id);
+  expect(code).not.toBe(0);
+  expect(stderr).toContain("atomfs-no-such-profile");
+});
+
 testUnless(MISSING, "a profile that is not loaded is an error, and the program does not run", () => {
   const { code, stdout, stderr } = runWith("atomfs-no-such-profile", "echo ran");
   expect(code).not.toBe(0);
