@@ -1,10 +1,12 @@
+import { existsSync } from "node:fs";
 import { hostname } from "node:os";
 import type { Command } from "commander";
 import { EXIT_CODES } from "../core/errors.ts";
 import type { PodCounts } from "../engines/kubernetes/condition.ts";
 import { readEventRecords, writeEventRecords } from "../engines/kubernetes/event-records.ts";
 import { type Observation, planEvents, settleEvents } from "../engines/kubernetes/events.ts";
-import { publishReport, writeEvent } from "../engines/kubernetes/kubectl.ts";
+import { ownNode, publishReport, writeEvent } from "../engines/kubernetes/kubectl.ts";
+import { NODE_KUBECONFIGS } from "../engines/kubernetes/node-credentials.ts";
 import type { NodeReport, ReportedFixes } from "../engines/kubernetes/report.ts";
 import type { State } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
@@ -23,8 +25,11 @@ export function registerReport(program: Command, context: () => Context): void {
   program
     .command("report")
     .description("tell Kubernetes which pods of this node run outdated: on its Node, and by events")
-    .option("--node <name>", "the node's name in Kubernetes; default: the host name")
-    .option("--kubeconfig <file>", "credentials that may update the node's status, as kubelet's own")
+    .option(
+      "--node <name>",
+      "the node's name in Kubernetes; default: whose credentials they are, else the host name",
+    )
+    .option("--kubeconfig <file>", "credentials that may update the node's status; default: kubelet's own")
     .option("--no-events", "write no events on pods")
     .action((options: ReportOptions) => runReport(context(), options));
 }
@@ -32,13 +37,13 @@ export function registerReport(program: Command, context: () => Context): void {
 async function runReport(context: Context, options: ReportOptions): Promise<void> {
   using store = openStore(context);
   const rows = (await listRows(context, store)).filter((row) => row.kubernetesPod !== undefined);
-  const node = options.node ?? hostname().toLowerCase();
+  const kubernetes = kubectlOptions(context, withNodeKubeconfig(options));
+  const node = options.node ?? (await ownNode(kubernetes)) ?? hostname().toLowerCase();
   const report: NodeReport = {
     at: new Date().toISOString(),
     fixes: fixesOf(store.state),
     outdated: outdatedOf(rows),
   };
-  const kubernetes = kubectlOptions(context, options);
   const condition = await publishReport(node, report, countsOf(rows), kubernetes);
   const events = options.events
     ? await tellEvents(store, observe(store.state, rows), node, (write) => writeEvent(write, kubernetes))
@@ -54,6 +59,13 @@ async function runReport(context: Context, options: ReportOptions): Promise<void
       ...(options.events ? [`${events.written} event(s) written`] : []),
     ].join("\n"),
   );
+}
+
+/** kubelet's own, if no others are named. */
+function withNodeKubeconfig(options: ReportOptions): ReportOptions {
+  if (options.kubeconfig !== undefined || (process.env["KUBECONFIG"] ?? "") !== "") return options;
+  const kubeconfig = NODE_KUBECONFIGS.find((path) => existsSync(path));
+  return kubeconfig === undefined ? options : { ...options, kubeconfig };
 }
 
 function fixesOf({ fixes, fixesGeneration: { number, changedAt } }: State): ReportedFixes {

@@ -4,12 +4,15 @@ import type { Command } from "commander";
 import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
 import {
   nextSteps,
+  nextStepsOfRemoval,
+  PROGRAMS,
   planSetup,
   SETTINGS_PATH,
   type SetupFile,
   type SetupOptions,
 } from "../engines/setup/files.ts";
 import { installSetup, type SetupAction, uninstallSetup } from "../engines/setup/install.ts";
+import { removeMetrics } from "../engines/setup/metrics-file.ts";
 import { DEFAULT_STATE_DIRECTORY } from "../runtime/argv.ts";
 import { type Context, requireRoot } from "./context.ts";
 
@@ -31,7 +34,7 @@ export function registerSetup(program: Command, context: () => Context): void {
     .option("--podman", "for Podman and buildah")
     .option("--crio", "for CRI-O")
     .option("--default", "make crio-lxc their default runtime")
-    .option("--programs <directory>", "take atomfs and player from there (default: where this atomfs is)")
+    .option("--programs <directory>", "take the compiled programs from there (default: where this atomfs is)")
     .option("--destdir <directory>", "the root directory to install to", "/")
     .option("--print", "only print what would be done")
     .action((options: InstallOptions) => runInstall(context(), options));
@@ -88,10 +91,10 @@ function actionText({ action, path }: SetupAction): string {
 /** Only a compiled atomfs can be copied to where there is no Bun. */
 function findPrograms(given: string | undefined): string {
   const directory = given === undefined ? dirname(process.execPath) : resolve(given);
-  const missing = ["atomfs", "player"].filter((name) => !existsSync(join(directory, name)));
+  const missing = PROGRAMS.filter((name) => !existsSync(join(directory, name)));
   if (missing.length === 0) return directory;
   throw new AtomfsError("unsupported", `Cannot install: ${directory} has no ${missing.join(" and no ")}`, {
-    hints: ["`npm run build` makes both in dist/", "--programs says where they are"],
+    hints: ["`npm run build` makes them in dist/", "--programs says where they are"],
   });
 }
 
@@ -100,15 +103,18 @@ function runUninstall(context: Context, options: UninstallOptions): void {
   const root = resolve(options.destdir);
   const dryRun = options.print === true;
   if (options.force !== true && !dryRun) requireNoContainers(join(root, DEFAULT_STATE_DIRECTORY));
-  const files = uninstallSetup({ root, dryRun });
+  const files = [...uninstallSetup({ root, dryRun }), ...removeMetrics({ root, dryRun })];
   const kept = files.filter(({ path, action }) => action === "kept" && path !== SETTINGS_PATH);
   if (kept.length > 0) context.setExitCode(EXIT_CODES.blocked);
-  context.output.answer({ files }, () =>
+  const next = nextStepsOfRemoval(files.flatMap(({ path, action }) => (action === "remove" ? [path] : [])));
+  context.output.answer({ files, next }, () =>
     files.length === 0
       ? "Nothing is installed."
       : [
           ...files.map(actionText),
           ...kept.map(({ path }) => `${path} was changed since: look at it, and remove it yourself`),
+          ...(next.length === 0 ? [] : ["", dryRun ? "nothing was changed; afterwards:" : "removed; next:"]),
+          ...next.map((step) => `  ${step}`),
         ].join("\n"),
   );
 }

@@ -16,7 +16,7 @@ beforeAll(() => {
   mkdirSync(join(machine, "etc/containers"), { recursive: true });
   writeFileSync(join(machine, "etc/containers/containers.conf"), "# mine\n");
   mkdirSync(join(work, "programs"));
-  for (const name of ["atomfs", "player"]) writeFileSync(join(work, "programs", name), name);
+  for (const name of ["atomfs", "crio-lxc", "player"]) writeFileSync(join(work, "programs", name), name);
 });
 
 afterAll(() => rmSync(work, { recursive: true }));

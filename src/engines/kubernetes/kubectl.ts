@@ -1,7 +1,9 @@
 import { AtomfsError } from "../../core/errors.ts";
 import { type RunResult, run } from "../../sys/process.ts";
+import { isFields, part, text } from "../json-fields.ts";
 import { type ConditionState, conditionOf, nodeWithReport, type PodCounts } from "./condition.ts";
 import type { PlannedEvent } from "./events.ts";
+import { nodeOfUser } from "./node-credentials.ts";
 import type { ClusterLists, Restart } from "./owners.ts";
 import type { NodeReport } from "./report.ts";
 
@@ -51,6 +53,26 @@ export function restartCall(restart: Exclude<Restart, { how: "blocked" }>): Kube
 export async function callRestart(call: KubectlCall, options: KubectlOptions): Promise<string | undefined> {
   const { code, stderr } = await kubectl(call, options, ANY_CODE);
   return code === 0 ? undefined : stderr.trim().split("\n").at(-1)?.slice(0, 500);
+}
+
+/** The node whose credentials are used; undefined if they are no node's, or the API server doesn't say. */
+export async function ownNode(options: KubectlOptions): Promise<string | undefined> {
+  const review = { apiVersion: "authentication.k8s.io/v1", kind: "SelfSubjectReview" };
+  const path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+  const call = { args: ["create", "--raw", path, "--filename=-"], stdin: JSON.stringify(review) };
+  const { code, stdout } = await kubectl(call, options, ANY_CODE);
+  return code === 0 ? nodeOfReview(stdout.toString()) : undefined;
+}
+
+function nodeOfReview(json: string): string | undefined {
+  try {
+    const review: unknown = JSON.parse(json);
+    const user = isFields(review) ? text(part(part(review, "status"), "userInfo"), "username") : undefined;
+    return user === undefined ? undefined : nodeOfUser(user);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
 }
 
 /** kubelet writes the same object from time to time. */

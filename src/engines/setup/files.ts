@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { NOTE, TIMERS, type Timer, UNITS } from "./units.ts";
 
 /*
  * What `atomfs install` puts where: new files only, in the directories that engines and systemd read for drop-ins.
@@ -9,9 +10,12 @@ export type SetupOptions = {
   readonly crio: boolean;
   /** crio-lxc becomes the engines' default runtime; else they only know it by its name. */
   readonly isDefault: boolean;
-  /** Directory with the executable `atomfs` and the `player`. */
+  /** Directory with PROGRAMS. */
   readonly programs: string;
 };
+
+/** What is compiled. */
+export const PROGRAMS: readonly string[] = ["atomfs", "crio-lxc", "player"];
 
 export type SetupFile = { readonly path: string } & (
   | { readonly kind: "text"; readonly text: string }
@@ -24,8 +28,8 @@ export type SetupFile = { readonly path: string } & (
 const LIBRARY_DIRECTORY = "/usr/local/lib/atomfs";
 export const SETUP_DIRECTORY: string = "/etc/atomfs";
 export const SETTINGS_PATH: string = `${SETUP_DIRECTORY}/atomfs.toml`;
+const CRIO_DROP_IN = "/etc/crio/crio.conf.d/50-atomfs.conf";
 const RUNTIME = "/usr/local/bin/crio-lxc";
-const UNITS = "/usr/local/lib/systemd/system";
 
 /** In the order in which they are made: what names a file comes after it. Removal goes the other way. */
 export function planSetup(options: SetupOptions): SetupFile[] {
@@ -33,17 +37,12 @@ export function planSetup(options: SetupOptions): SetupFile[] {
   const files: SetupFile[] = [
     { path: `${LIBRARY_DIRECTORY}/player`, kind: "program", source: join(programs, "player") },
     { path: `${LIBRARY_DIRECTORY}/atomfs`, kind: "program", source: join(programs, "atomfs") },
+    // Starts the atomfs beside it.
+    { path: `${LIBRARY_DIRECTORY}/crio-lxc`, kind: "program", source: join(programs, "crio-lxc") },
     { path: "/usr/local/bin/atomfs", kind: "link", target: "../lib/atomfs/atomfs" },
-    { path: RUNTIME, kind: "link", target: "../lib/atomfs/atomfs" },
+    { path: RUNTIME, kind: "link", target: "../lib/atomfs/crio-lxc" },
     { path: SETTINGS_PATH, kind: "settings", text: SETTINGS },
-    { path: `${UNITS}/atomfs-gc.service`, kind: "text", text: GC_SERVICE },
-    { path: `${UNITS}/atomfs-gc.timer`, kind: "text", text: GC_TIMER },
-    // What `systemctl enable` would make.
-    {
-      path: "/etc/systemd/system/timers.target.wants/atomfs-gc.timer",
-      kind: "link",
-      target: `${UNITS}/atomfs-gc.timer`,
-    },
+    ...timersOf(options).flatMap(timerFiles),
   ];
   if (podman)
     files.push({
@@ -51,12 +50,27 @@ export function planSetup(options: SetupOptions): SetupFile[] {
       kind: "text",
       text: podmanDropIn(isDefault),
     });
-  if (crio)
-    files.push({ path: "/etc/crio/crio.conf.d/50-atomfs.conf", kind: "text", text: crioDropIn(isDefault) });
+  if (crio) files.push({ path: CRIO_DROP_IN, kind: "text", text: crioDropIn(isDefault) });
   return files;
 }
 
-const NOTE = "# Made by `atomfs install`, removed by `atomfs uninstall` unless it was changed.\n";
+/** Only a node of Kubernetes has somebody to report to. */
+function timersOf({ crio }: Pick<SetupOptions, "crio">): readonly Timer[] {
+  return TIMERS.filter(({ needsKubernetes }) => crio || !needsKubernetes);
+}
+
+function timerFiles({ name, service, timer }: Timer): SetupFile[] {
+  return [
+    { path: `${UNITS}/${name}.service`, kind: "text", text: service },
+    { path: `${UNITS}/${name}.timer`, kind: "text", text: timer },
+    // What `systemctl enable` would make.
+    {
+      path: `/etc/systemd/system/timers.target.wants/${name}.timer`,
+      kind: "link",
+      target: `${UNITS}/${name}.timer`,
+    },
+  ];
+}
 
 /** containers.conf(5): Podman and buildah. */
 function podmanDropIn(isDefault: boolean): string {
@@ -86,36 +100,26 @@ const SETTINGS = `# What crio-lxc does at a container's start. The values shown 
 # on-error = "run"
 `;
 
-const GC_SERVICE = `${NOTE}[Unit]
-Description=Remove what no image or container needs from AtomFS's store
-ConditionPathExists=/var/lib/atomfs/meta.json
-
-[Service]
-Type=oneshot
-ExecStart=/usr/local/bin/atomfs gc
-Nice=10
-IOSchedulingClass=idle
-`;
-
-const GC_TIMER = `${NOTE}[Unit]
-Description=Daily clean-up of AtomFS's store
-
-[Timer]
-OnCalendar=daily
-RandomizedDelaySec=1h
-Persistent=true
-
-[Install]
-WantedBy=timers.target
-`;
-
 /** What an administrator does next; installing starts and restarts nothing. */
 export function nextSteps({ podman, crio, isDefault }: SetupOptions): string[] {
   return [
-    "systemctl daemon-reload && systemctl start atomfs-gc.timer",
+    `systemctl daemon-reload && systemctl start ${unitNames(timersOf({ crio }))}`,
     ...(crio ? ["systemctl restart crio"] : []),
     ...(podman ? ["atomfs import --all"] : []),
     ...(podman && !isDefault ? ["podman run --runtime crio-lxc ..."] : []),
     ...(crio && !isDefault ? ["a RuntimeClass with the handler crio-lxc"] : []),
   ];
+}
+
+/** The same after removing `files`. */
+export function nextStepsOfRemoval(paths: readonly string[]): string[] {
+  const timers = TIMERS.filter(({ name }) => paths.includes(`${UNITS}/${name}.timer`));
+  return [
+    ...(timers.length === 0 ? [] : [`systemctl stop ${unitNames(timers)} && systemctl daemon-reload`]),
+    ...(paths.includes(CRIO_DROP_IN) ? ["systemctl restart crio"] : []),
+  ];
+}
+
+function unitNames(timers: readonly Timer[]): string {
+  return timers.map(({ name }) => `${name}.timer`).join(" ");
 }

@@ -13,8 +13,9 @@ import {
 import { join } from "node:path";
 import { DEFAULT_STATE_DIRECTORY } from "../../runtime/argv.ts";
 import { DEFAULT_POLICY, parseAtCreatePolicy } from "../../runtime/at-create-policy.ts";
-import { planSetup, SETTINGS_PATH, type SetupFile } from "./files.ts";
+import { PROGRAMS, planSetup, SETTINGS_PATH, type SetupFile } from "./files.ts";
 import { installSetup, type SetupAction, uninstallSetup } from "./install.ts";
+import { removeMetrics } from "./metrics-file.ts";
 import { decodeSetupRecord, encodeSetupRecord, RECORD_PATH } from "./record.ts";
 
 const PODMAN = "/etc/containers/containers.conf.d/50-atomfs.conf";
@@ -30,7 +31,7 @@ beforeEach(() => {
   programs = join(work, "programs");
   for (const directory of [root, programs, join(root, "etc/containers"), join(root, "usr/local/bin")])
     mkdirSync(directory, { recursive: true });
-  for (const name of ["atomfs", "player"]) writeFileSync(join(programs, name), `program ${name}`);
+  for (const name of PROGRAMS) writeFileSync(join(programs, name), `program ${name}`);
   writeFileSync(join(root, "etc/containers/containers.conf"), "[engine]\n# mine\n");
 });
 
@@ -69,7 +70,7 @@ describe("install", () => {
     const before = everything();
     const actions = install();
     expect(new Set(actions.map(({ action }) => action))).toEqual(new Set(["make"]));
-    expect(read("/usr/local/bin/crio-lxc")).toBe("program atomfs");
+    expect(read("/usr/local/bin/crio-lxc")).toBe("program crio-lxc");
     expect(read("/usr/local/lib/atomfs/player")).toBe("program player");
     expect(statSync(at("/usr/local/lib/atomfs/atomfs")).mode & 0o777).toBe(0o755);
     expect(statSync(at(PODMAN)).mode & 0o777).toBe(0o644);
@@ -246,7 +247,7 @@ describe("an install that was killed", () => {
 describe("the record", () => {
   test("is written as docs/formats/setup-record.md says", () => {
     const record = {
-      files: new Map([["/usr/local/bin/crio-lxc", ["link:../lib/atomfs/atomfs"]]]),
+      files: new Map([["/usr/local/bin/crio-lxc", ["link:../lib/atomfs/crio-lxc"]]]),
       directories: ["/etc/atomfs"],
     };
     const document = readFileSync(join(import.meta.dir, "../../../docs/formats/setup-record.md"), "utf8");
@@ -278,6 +279,36 @@ describe("the record", () => {
     writeFileSync(at(RECORD_PATH), '{"version":2}');
     expect(() => install()).toThrow(expect.objectContaining({ kind: "unsupported" }));
   });
+});
+
+describe("the metrics' file", () => {
+  const FILE = "/var/lib/prometheus/node-exporter/atomfs.prom";
+
+  test("goes if atomfs wrote it", () => {
+    mkdirSync(at("/var/lib/prometheus/node-exporter"), { recursive: true });
+    writeFileSync(at(FILE), "# HELP atomfs_build_info Version.\n");
+    expect(removeMetrics({ root, dryRun: true })).toEqual([{ path: FILE, action: "remove" }]);
+    expect(removeMetrics({ root, dryRun: false })).toEqual([{ path: FILE, action: "remove" }]);
+    expect(removeMetrics({ root, dryRun: false })).toEqual([]);
+  });
+
+  test.each(["", "# HELP other\n"])("stays if somebody else did: %j", (text) => {
+    mkdirSync(at("/var/lib/prometheus/node-exporter"), { recursive: true });
+    writeFileSync(at(FILE), text);
+    expect(removeMetrics({ root, dryRun: false })).toEqual([]);
+    expect(read(FILE)).toBe(text);
+  });
+});
+
+test("only a node of Kubernetes reports to it", () => {
+  const names = (files: readonly SetupFile[]): string[] =>
+    files.flatMap(({ path }) => /wants\/(.*)$/.exec(path)?.[1] ?? []);
+  expect(names(plan())).toEqual(["atomfs-gc.timer", "atomfs-metrics.timer"]);
+  expect(names(plan({ crio: true }))).toEqual([
+    "atomfs-gc.timer",
+    "atomfs-metrics.timer",
+    "atomfs-report.timer",
+  ]);
 });
 
 describe("what is written", () => {

@@ -1,0 +1,78 @@
+/* systemd units that `atomfs install` makes: a service that runs once, and the timer that starts it. */
+
+import { NODE_KUBECONFIGS } from "../kubernetes/node-credentials.ts";
+
+export type Timer = {
+  /** Of both units, without their suffix. */
+  readonly name: string;
+  readonly service: string;
+  readonly timer: string;
+  readonly needsKubernetes: boolean;
+};
+
+export const UNITS = "/usr/local/lib/systemd/system";
+export const NOTE = "# Made by `atomfs install`, removed by `atomfs uninstall` unless it was changed.\n";
+
+/** Where Debian's prometheus-node-exporter looks. */
+const TEXTFILE_DIRECTORY = "/var/lib/prometheus/node-exporter";
+export const METRICS_FILE: string = `${TEXTFILE_DIRECTORY}/atomfs.prom`;
+
+const STORE_EXISTS = "ConditionPathExists=/var/lib/atomfs/meta.json";
+
+export const TIMERS: readonly Timer[] = [
+  {
+    name: "atomfs-gc",
+    service: service("Remove what no image or container needs from AtomFS's store", [STORE_EXISTS], "gc"),
+    timer: timer("Daily clean-up of AtomFS's store", [
+      "OnCalendar=daily",
+      "RandomizedDelaySec=1h",
+      "Persistent=true",
+    ]),
+    needsKubernetes: false,
+  },
+  {
+    name: "atomfs-metrics",
+    service: service(
+      "Metrics of AtomFS for Prometheus' node_exporter",
+      [STORE_EXISTS, `ConditionPathIsDirectory=${TEXTFILE_DIRECTORY}`],
+      `metrics --output ${METRICS_FILE}`,
+    ),
+    timer: timer("Metrics of AtomFS every five minutes", ["OnCalendar=*:0/5", "RandomizedDelaySec=1min"]),
+    needsKubernetes: false,
+  },
+  {
+    name: "atomfs-report",
+    service: service(
+      "Tell Kubernetes which pods of this node run outdated",
+      [STORE_EXISTS, ...NODE_KUBECONFIGS.map((path) => `ConditionPathExists=|${path}`)],
+      "report",
+    ),
+    timer: timer("Report to Kubernetes every five minutes", ["OnCalendar=*:0/5", "RandomizedDelaySec=1min"]),
+    needsKubernetes: true,
+  },
+];
+
+function service(description: string, conditions: readonly string[], verb: string): string {
+  return `${NOTE}[Unit]
+Description=${description}
+${conditions.join("\n")}
+
+[Service]
+Type=oneshot
+ExecStart=/usr/local/bin/atomfs ${verb}
+Nice=10
+IOSchedulingClass=idle
+`;
+}
+
+function timer(description: string, lines: readonly string[]): string {
+  return `${NOTE}[Unit]
+Description=${description}
+
+[Timer]
+${lines.join("\n")}
+
+[Install]
+WantedBy=timers.target
+`;
+}
