@@ -44,10 +44,11 @@ import { readMountinfo } from "../../src/sys/mountinfo.ts";
 import { run } from "../../src/sys/process.ts";
 import { readXattrs, setXattr } from "../../src/sys/xattr.ts";
 import { tarDirectory, writeOciLayout } from "../support/oci-image.ts";
+import { patience } from "../support/slowness.ts";
 import { treeDifferences } from "../support/tree-differences.ts";
 
 /** Images in a storage of Podman's own. Needs root, podman, runc, and the Debian archive for the demo's images. */
-const LIMIT_MS = 300_000;
+const LIMIT_MS = patience(300_000);
 const NOW = { command: "test", now: new Date("2026-01-02T03:04:05Z") };
 
 // In lower case: podman makes a name of the path that it pulls from.

@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
 import type { Report } from "../../scripts/demo/answers.ts";
 import { DemoProcess, leftovers, NOTHING_LEFT } from "../support/demo-process.ts";
+import { patience } from "../support/slowness.ts";
 
 /** The whole demo, once in each way. Needs root, podman, lxc, gcc, runc, buildah and the Debian archives. */
-const LIMIT_MS = 600_000;
+const LIMIT_MS = patience(600_000);
 
 test.each(["at-create", "storage"] as const)(
   "%s: the demo keeps its promises, and its JSON has every figure and verdict",

@@ -10,12 +10,13 @@ import { storeLayout } from "../../src/store/layout.ts";
 import { readMountinfo } from "../../src/sys/mountinfo.ts";
 import { run } from "../../src/sys/process.ts";
 import { FixMachine, LIBRARY } from "../support/fix-machine.ts";
+import { patience } from "../support/slowness.ts";
 
 /**
  * What engines see after crashes, reboots and damage. Needs root, podman, runc and the Debian archive. The tests tell one
  * story: each begins where the one before ended.
  */
-const LIMIT_MS = 300_000;
+const LIMIT_MS = patience(300_000);
 
 let machine: FixMachine;
 const molecules = new Map<string, VerityDigest>();

@@ -2,10 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fingerprintOf } from "../../src/engines/setup/files-on-disk.ts";
+import { patience } from "../support/slowness.ts";
 
 /** `install` and `uninstall` killed by strace(1) as they enter each of the system calls that change the disk. Needs root and strace. */
 const MAIN = join(import.meta.dir, "../../src/main.ts");
-const LIMIT_MS = 300_000;
+const LIMIT_MS = patience(300_000);
 
 let work = "";
 let machine = "";

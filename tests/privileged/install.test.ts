@@ -3,12 +3,13 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../../src/sys/process.ts";
 import { testUnless } from "../support/needs.ts";
+import { patience } from "../support/slowness.ts";
 
 /**
  * `atomfs install` into this machine's /etc and /usr/local, which are overlays in a mount namespace of the test's own: the engines and
  * systemd's own checker read what was written. Needs root, podman, systemd and dist/ (`npm run build`).
  */
-const LIMIT_MS = 120_000;
+const LIMIT_MS = patience(120_000);
 const DIST = join(import.meta.dir, "../../dist");
 
 let work = "";

@@ -6,13 +6,14 @@ import { installSpecs, makeSmallRoot } from "../support/dpkg-case.ts";
 import { copyDirectory } from "../support/dpkg-reference.ts";
 import { FixLab } from "../support/fix-lab.ts";
 import { type DebSpec, makeDeb, v1, v2 } from "../support/make-deb.ts";
+import { patience } from "../support/slowness.ts";
 
 /*
  * Images whose package database does not say what their files are: what a commit of a fixed container leaves, if something in
  * it wrote the database. dpkg made the images, so that the lists are dpkg's.
  */
 
-const LIMIT_MS = 240_000;
+const LIMIT_MS = patience(240_000);
 const LIBRARY = "/usr/lib/libpkg.so.1";
 const CHANGELOG = "/usr/share/doc/pkg/changelog.Debian.gz";
 const TEXT = "x".repeat(100);

@@ -25,11 +25,12 @@ import {
 } from "../../src/engines/podman/image-store.ts";
 import { readMountinfo } from "../../src/sys/mountinfo.ts";
 import { run } from "../../src/sys/process.ts";
+import { patience } from "../support/slowness.ts";
 
 /** Real podman and runc over an image store that only AtomFS wrote. Needs root, podman, runc, dpkg and the Debian archive. */
 const DEBS = "/var/cache/atomfs-tests";
 const NAME = "localhost/atomfs-test/hello:1";
-const LIMIT_MS = 120_000;
+const LIMIT_MS = patience(120_000);
 
 const work = mkdtempSync("/var/tmp/atomfs-podman-");
 const storeDir = join(work, "store/image-store");

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { writePodmanConfig } from "../../scripts/demo/podman-config.ts";
 import { readMountinfo } from "../../src/sys/mountinfo.ts";
 import { run } from "../../src/sys/process.ts";
+import { patience } from "../support/slowness.ts";
 import type { Case } from "./podman-options/cases.ts";
 import { HOOKS } from "./podman-options/hooks.ts";
 import { LIFECYCLE } from "./podman-options/lifecycle.ts";
@@ -33,7 +34,7 @@ const IMAGE = "localhost/options:1";
 const RUNTIMES = ["runc", "crio-lxc"] as const;
 type Runtime = (typeof RUNTIMES)[number];
 /** One command; some wait for a second on purpose. */
-const COMMAND_LIMIT_MS = 60_000;
+const COMMAND_LIMIT_MS = patience(60_000);
 
 let place = "";
 let env: Record<string, string | undefined> = {};
@@ -63,7 +64,7 @@ beforeAll(async () => {
   env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root", TERM: "xterm", ...conf };
   for (const runtime of RUNTIMES) makeShim(runtime);
   await makeImage();
-}, 120_000);
+}, patience(120_000));
 
 /** A small root with a few users, directories and files that options act on. */
 async function makeImage(): Promise<void> {
@@ -103,7 +104,7 @@ afterAll(async () => {
   }
   await run(["ip", "link", "del", "atomfs-opt0"], { okCodes: [0, 1] });
   rmSync(place, { recursive: true, force: true });
-}, 120_000);
+}, patience(120_000));
 
 async function play(one: Case, runtime: Runtime): Promise<string> {
   const { commands } = one;
@@ -222,16 +223,20 @@ function withoutDifference(text: string, { differs }: Case): string {
 for (const [group, cases] of Object.entries(TABLE)) {
   describe(`Podman's options under runc and crio-lxc: ${group}`, () => {
     for (const one of cases) {
-      test(one.name, async () => {
-        const [control = "", ours = ""] = (await sidesOf(one)).map((text) => withoutDifference(text, one));
-        keep(`${group}-${ALL.indexOf(one)}`, { runc: control, "crio-lxc": ours });
-        if (one.otherwise?.says.test(control)) {
-          for (const pattern of one.otherwise.ours) expect(ours).toMatch(pattern);
-          return;
-        }
-        for (const pattern of one.shows) expect(control).toMatch(pattern);
-        expect(ours).toBe(control);
-      }, 120_000);
+      test(
+        one.name,
+        async () => {
+          const [control = "", ours = ""] = (await sidesOf(one)).map((text) => withoutDifference(text, one));
+          keep(`${group}-${ALL.indexOf(one)}`, { runc: control, "crio-lxc": ours });
+          if (one.otherwise?.says.test(control)) {
+            for (const pattern of one.otherwise.ours) expect(ours).toMatch(pattern);
+            return;
+          }
+          for (const pattern of one.shows) expect(control).toMatch(pattern);
+          expect(ours).toBe(control);
+        },
+        patience(120_000),
+      );
     }
   });
 }
