@@ -121,7 +121,7 @@ describe("a pod of Podman 4.3 under runc and under crio-lxc", () => {
     "has a control group without any device with the cgroup manager cgroupfs on cgroup v2, so no runtime starts it",
     async () => {
       for (const life of await bothLives("cgroupfs"))
-        expect(life.join("\n")).toMatch(/^code \d+\n[^]*\/dev\/null.*operation not permitted/i);
+        expect(life.join("\n")).toMatch(/^code \d+\n[\s\S]*\/dev\/null.*operation not permitted/i);
     },
     LIMIT_MS,
   );
