@@ -1,5 +1,5 @@
 // The way from a fresh clone to a running command: npm run demo | demo:k8s | build:k8s | test | test:k8s | test:vm |
-// test:validation | test:critest | bench. With --install before the command it only installs what that needs.
+// test:validation | test:critest | conformance | bench. With --install before the command it only installs what that needs.
 // Runs on plain Node.js without any npm package, because it is what installs them.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -23,6 +23,7 @@ const ENTRY = {
   "test:k8s": "tests/k8s/main.ts",
   "test:validation": "tests/validation/main.ts",
   "test:critest": "tests/critest/main.ts",
+  conformance: "tests/conformance/main.ts",
   bench: "bench/main.ts",
 };
 

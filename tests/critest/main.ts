@@ -153,11 +153,12 @@ function printFigures(runtime: Runtime, groups: readonly GroupRecord[]): void {
   const specs = groups.flatMap((each) => each.specs);
   const count = (state: Spec["state"]): number => specs.filter((spec) => spec.state === state).length;
   const seconds = Math.round(specs.reduce((sum, spec) => sum + spec.seconds, 0));
+  // npm run conformance keeps lines that begin so.
   console.log(
-    `${runtime}: ${count("passed")} passed, ${count("failed")} failed, ${count("skipped")} skipped in ${seconds} s of the guest`,
+    `FIGURE ${runtime}: ${count("passed")} passed, ${count("failed")} failed, ${count("skipped")} skipped in ${seconds} s of the guest`,
   );
   for (const facts of new Set(groups.map((each) => JSON.stringify(each.facts))))
-    console.log(`${runtime}: ${facts}`);
+    console.log(`FIGURE ${runtime}: ${facts}`);
 }
 
 process.exitCode = await main(process.argv.slice(2));

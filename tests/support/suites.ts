@@ -39,6 +39,7 @@ export const SUITES: readonly Suite[] = [
         "tests/support/**/*.test.ts",
         "tests/vm/**/*.test.ts",
         "tests/critest/*.test.ts",
+        "tests/conformance/*.test.ts",
         "tests/validation/**/*.test.ts",
       ],
     ],
