@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
 import { isAlive, openPidfd, openProcess, parseSignal, readStat, signalProcess, waitEnded } from "./pid.ts";
 
 describe("a process", () => {
@@ -18,6 +19,14 @@ describe("a process", () => {
     await child.exited;
     expect(signalProcess(pidfd, 9)).toBe(false);
     expect(isAlive(child.pid, stat.startTime)).toBe(false);
+  });
+
+  test("whose number is a thread's by now is not there", () => {
+    const thread = readdirSync("/proc/self/task")
+      .map(Number)
+      .find((id) => id !== process.pid);
+    if (thread === undefined) throw new Error("this program has no second thread");
+    expect(openPidfd(thread)).toBeUndefined();
   });
 
   test("that never was", () => {

@@ -40,12 +40,18 @@ export function isAlive(pid: number, startTime: number): boolean {
   return stat !== undefined && stat.startTime === startTime && stat.state !== "Z" && stat.state !== "X";
 }
 
+/**
+ * How the kernel says that a number is no process: nobody's (ESRCH); one's that is being reaped just now, or a thread's
+ * (ENOENT on Linux 6.18, EINVAL in pidfd_open(2)).
+ */
+const NO_PROCESS = ["ESRCH", "ENOENT", "EINVAL"] as const;
+
 /** A descriptor that means this process and never a later one with its number. Undefined if there is none. */
 export function openPidfd(pid: number): Fd | undefined {
   try {
     return syscallFd("pidfd_open", `open process ${pid}`, pid, 0);
   } catch (error) {
-    if (hasCode(error, "ESRCH")) return undefined;
+    if (hasCode(error, ...NO_PROCESS)) return undefined;
     throw error;
   }
 }
