@@ -1,30 +1,13 @@
 import { CommanderError } from "commander";
 import { AtomfsError } from "../core/errors.ts";
-
-/** What Node and SQLite say when the machine, not the program, is at fault. */
-const MACHINE: Readonly<Record<string, string>> = {
-  ENOSPC: "The disk is full",
-  EDQUOT: "The disk quota is used up",
-  SQLITE_FULL: "The disk is full",
-  EROFS: "The filesystem is read-only",
-  EMFILE: "Too many files are open",
-  ENFILE: "Too many files are open",
-};
-
-function adviceOn(code: string): readonly string[] {
-  if (["ENOSPC", "EDQUOT", "SQLITE_FULL"].includes(code))
-    return ["free some space, `atomfs gc` may help; nothing was lost"];
-  return code === "EROFS" ? ["mount the filesystem of the store so that it can be written"] : [];
-}
+import { machineFailure } from "../sys/machine-failure.ts";
 
 /** Anything that was thrown, as an error with a kind: so every failure has an exit code that says what it is. */
 export function describeFailure(error: unknown): AtomfsError {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const message = error instanceof Error ? error.message : String(error);
-  const machine = MACHINE[code];
-  if (machine !== undefined) {
-    return new AtomfsError("unsupported", `${machine}: ${message}`, { cause: error, hints: adviceOn(code) });
-  }
+  const machine = machineFailure(error);
+  if (machine !== undefined) return machine;
   if (error instanceof AtomfsError) return error;
   if (error instanceof CommanderError)
     return new AtomfsError("usage", message.replace(/^error: /, ""), { hints: ["atomfs help"] });

@@ -5,6 +5,7 @@ import { moleculeOfMount } from "../mounts/spec.ts";
 import { parseCurrent } from "../store/current.ts";
 import { storeLayout } from "../store/layout.ts";
 import { hasCode } from "../sys/ffi.ts";
+import { machineFailure } from "../sys/machine-failure.ts";
 import type { IdMaps } from "../sys/user-namespace.ts";
 import { type AtCreateOutcome, annotationsOf, type RootAnnotations } from "./at-create-outcome.ts";
 import { type AtCreatePolicy, DEFAULT_POLICY, parseAtCreatePolicy } from "./at-create-policy.ts";
@@ -42,8 +43,9 @@ async function decideAndPlace(options: AtCreateOptions): Promise<AtCreateOutcome
   const policy = readPolicy(options.policyFile);
   try {
     return await place(options, policy);
-  } catch (error) {
-    if (error instanceof Refusal) throw error;
+  } catch (cause) {
+    if (cause instanceof Refusal) throw cause;
+    const error = machineFailure(cause) ?? cause;
     if (policy.onError === "refuse") throw refusedByError(error, options.policyFile);
     const why = explain(error);
     options.log(

@@ -177,6 +177,14 @@ describe("current/", () => {
     );
   };
 
+  test("the directory is made again if it was lost", () => {
+    addImage();
+    rmSync(temporary.path("current"), { recursive: true });
+    using _lock = temporary.store.lock();
+    expect(temporary.store.repairCurrent()).toBe(1);
+    expect(temporary.read("current", A)).toBe(`${moleculeOf("1")} 1 0\n`);
+  });
+
   test("a crash between journal and current/ is mended by the next transaction, an empty one too", () => {
     addImage();
     appendOnly(2);

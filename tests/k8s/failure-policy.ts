@@ -37,6 +37,7 @@ export async function failurePolicies(given: FailureCase): Promise<void> {
     }
     say(`${trouble.name}: both in ${((performance.now() - start) / 1000).toFixed(1)} s`);
   }
+  await startsFixed(given, "a store that is well again", () => undefined);
   await startsFixed(given, "a store that is full", () => disk.fill());
   disk.empty();
   await startsFixed(given, "a store that is read-only", () => disk.setReadOnly(true));

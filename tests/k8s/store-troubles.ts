@@ -49,6 +49,26 @@ export function storeTroubles(storeRoot: string, disk: SmallDisk, config: Sha256
       image: "unknown",
     },
     {
+      name: "a read-only store after a boot, when what the kernel can do must be found out",
+      make: async () => {
+        rmSync(join(runDirectoryOf(storeRoot), "probe.json"), { force: true });
+        await disk.setReadOnly(true);
+        return () => disk.setReadOnly(false);
+      },
+      why: /read-only/i,
+      advice: /mount the filesystem of the store/,
+    },
+    {
+      name: "a full store after a boot",
+      make: () => {
+        rmSync(join(runDirectoryOf(storeRoot), "probe.json"), { force: true });
+        disk.fill();
+        return () => disk.empty();
+      },
+      why: /[Dd]isk is full/,
+      advice: /free some space/,
+    },
+    {
       name: "a full store, and an image that must be imported",
       make: () => {
         disk.fill();

@@ -36,6 +36,10 @@ describe("unknown = import", () => {
     "without a store, the first create makes one",
     async () => {
       expect(await lab.newVersion(web)).toBe(VULNERABLE_VERSION);
+      for (const word of ["run", "import"]) {
+        lab.policy(`unknown = "${word}"`, 'on-error = "refuse"');
+        await expect(lab.newVersion(web)).rejects.toThrow(/There is no AtomFS store at .*is the filesystem/);
+      }
       lab.policy('unknown = "refuse"');
       await expect(lab.newVersion(web)).rejects.toThrow(/AtomFS does not know image/);
       lab.policy('unknown = "import"');
