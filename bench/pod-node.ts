@@ -1,9 +1,9 @@
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { VULNERABLE_PACKAGE } from "../scripts/demo/images.ts";
-import { removeStore } from "../scripts/demo/workplace.ts";
+import { processesOf, removeStore } from "../scripts/demo/workplace.ts";
 import { LoneCrio } from "../scripts/k8s/lone-crio.ts";
-import { nodeCgroups } from "../scripts/k8s/place.ts";
+import { nodeCgroups, PLACE } from "../scripts/k8s/place.ts";
 import { RUNC, RUNC_DROP_IN } from "../scripts/k8s/runc-drop-in.ts";
 import { AtomfsError } from "../src/core/errors.ts";
 import type { Bench } from "./bench.ts";
@@ -80,21 +80,37 @@ export type PodMemory = {
   readonly kernel: number;
 };
 
-/** What the pods of a contender have in memory: all processes below its control group, conmon's too. In bytes. */
+/** What the pods of a contender have in memory: the containers' processes, and conmon's, which are in no group of theirs. In bytes. */
 export function memoryOf(cgroup: string): PodMemory {
   const [directory] = nodeCgroups("n1")
     .map((node) => join(node, cgroup))
     .filter((path) => existsSync(join(path, "memory.stat")));
   if (directory === undefined) throw new AtomfsError("failed", "The pods have no control group for memory");
-  return { processes: proportionalSizes(directory), kernel: kernelMemory(directory) };
+  const processes = proportionalSizes(directory) + conmonSize(cgroup);
+  return { processes, kernel: kernelMemory(directory) };
+}
+
+/** conmon is told the container's name, as "k8s_c_POD_default_POD_0"; pods are named by their contender. */
+function conmonSize(contender: string): number {
+  const isOurs = (pid: number): boolean => {
+    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    return (
+      words[0]?.endsWith("conmon") === true && words.some((word) => word.startsWith(`k8s_c_${contender}-`))
+    );
+  };
+  return processesOf(PLACE)
+    .filter(isOurs)
+    .reduce((sum, pid) => sum + proportionalSize(pid), 0);
+}
+
+function proportionalSize(pid: number): number {
+  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+  return Number(/^Pss:\s+([0-9]+) kB$/m.exec(rollup)?.[1] ?? 0) * 1024;
 }
 
 function proportionalSizes(directory: string): number {
   const pids = readFileSync(join(directory, "cgroup.procs"), "utf8").split("\n").filter(Boolean);
-  const own = pids.map((pid) => {
-    const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-    return Number(/^Pss:\s+([0-9]+) kB$/m.exec(rollup)?.[1] ?? 0) * 1024;
-  });
+  const own = pids.map(Number).map(proportionalSize);
   const below = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   const all = [...own, ...below.map(({ name }) => proportionalSizes(join(directory, name)))];
   return all.reduce((sum, each) => sum + each, 0);
