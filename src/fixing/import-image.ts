@@ -132,6 +132,9 @@ function importKnown(store: Store, source: LayeredImage, options: ImportOptions)
     const { digest, size } = inode.content;
     if (!isObjectOf(store.layout.object(digest), size)) return undefined;
   }
+  using _lock = store.lock();
+  // Another command may have removed it since the journal was read: its packages are not known any more then.
+  if (!store.state.images.has(found.config)) return undefined;
   const { image, settled } = record(store, found, source, [], options);
   const packageAtoms = store.catalog.packagesOfImage(image.config).length;
   return {
