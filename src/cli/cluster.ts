@@ -4,6 +4,7 @@ import {
   type KubectlOptions,
   readClusterLists,
   restartCall,
+  waitCall,
 } from "../engines/kubernetes/kubectl.ts";
 import { type ClusterState, planRestarts, type Restart } from "../engines/kubernetes/owners.ts";
 import { type Context, quoted } from "./context.ts";
@@ -13,7 +14,12 @@ import { table } from "./output.ts";
  * The cluster's operator: what the nodes report as outdated (report.ts) is restarted through Kubernetes, never around it.
  */
 
-export type ClusterOptions = { readonly kubeconfig?: string; readonly print?: boolean };
+export type ClusterOptions = {
+  readonly kubeconfig?: string;
+  readonly print?: boolean;
+  /** Milliseconds, for all rollouts together. */
+  readonly wait?: number;
+};
 
 type Outcome = Restart & { readonly error: string | undefined };
 
@@ -44,16 +50,8 @@ export async function runClusterRestart(context: Context, options: ClusterOption
     context.output.answer(calls, (all) => all.join("\n"));
     return;
   }
-  const outcomes: Outcome[] = [];
-  for (const restart of state.restarts) {
-    context.signal.throwIfAborted();
-    context.output.progress(`restarting ${targetOf(restart)}`);
-    const error =
-      restart.how === "blocked"
-        ? restart.why
-        : await callRestart(restartCall(restart), kubectlOptions(context, options));
-    outcomes.push({ ...restart, error });
-  }
+  const outcomes = await restartAll(context, state, options);
+  if (options.wait !== undefined) await waitForRollouts(context, outcomes, options.wait, options);
   if (outcomes.some((each) => each.error !== undefined)) context.setExitCode(EXIT_CODES.blocked);
   context.output.answer(outcomes, (all) =>
     all.length === 0
@@ -64,10 +62,51 @@ export async function runClusterRestart(context: Context, options: ClusterOption
             targetOf(each),
             each.pods.join(", "),
             each.how,
-            each.error ?? (each.how === "rollout" ? "rollout restarted" : "evicted"),
+            each.error ?? resultOf(each, options),
           ]),
         ),
   );
+}
+
+function resultOf({ how }: Restart, { wait }: ClusterOptions): string {
+  if (how !== "rollout") return "evicted";
+  return wait === undefined ? "rollout restarted" : "rolled out";
+}
+
+async function restartAll(
+  context: Context,
+  state: ClusterState,
+  options: ClusterOptions,
+): Promise<Outcome[]> {
+  const outcomes: Outcome[] = [];
+  for (const restart of state.restarts) {
+    context.signal.throwIfAborted();
+    context.output.progress(`restarting ${targetOf(restart)}`);
+    const error =
+      restart.how === "blocked"
+        ? restart.why
+        : await callRestart(restartCall(restart), kubectlOptions(context, options));
+    outcomes.push({ ...restart, error });
+  }
+  return outcomes;
+}
+
+/** A rollout that does not come to its end in time is an error of its own; the others are waited for all the same. */
+async function waitForRollouts(
+  context: Context,
+  outcomes: Outcome[],
+  limitMs: number,
+  options: ClusterOptions,
+): Promise<void> {
+  const end = performance.now() + limitMs;
+  for (const [i, outcome] of outcomes.entries()) {
+    if (outcome.how !== "rollout" || outcome.error !== undefined) continue;
+    context.signal.throwIfAborted();
+    context.output.progress(`waiting for ${targetOf(outcome)}`);
+    const call = waitCall(outcome, end - performance.now());
+    const error = await callRestart(call, kubectlOptions(context, options));
+    outcomes[i] = { ...outcome, error };
+  }
 }
 
 async function readState(context: Context, options: ClusterOptions): Promise<ClusterState> {

@@ -7,9 +7,10 @@ import { runClusterList, runClusterRestart } from "./cluster.ts";
 import { listRows, type Row, rowsOf, rowsWithoutStore } from "./container-rows.ts";
 import { type Context, failWith, listContainers, openEngines, openStore } from "./context.ts";
 import { shortId, table } from "./output.ts";
+import { parseDuration } from "./quantities.ts";
 
 type ListOptions = { readonly outdated?: boolean; readonly cluster?: boolean; readonly kubeconfig?: string };
-type RestartOptions = ListOptions & { readonly print?: boolean };
+type RestartOptions = ListOptions & { readonly print?: boolean; readonly wait?: number };
 
 const FINDINGS_SHOWN = 5;
 
@@ -32,6 +33,11 @@ export function registerContainers(program: Command, context: () => Context): vo
     .option("--cluster", "with --outdated: all nodes' outdated pods, through Kubernetes")
     .option("--kubeconfig <file>", "with --cluster; default: kubectl's own")
     .option("--print", "with --cluster: print the commands, and do nothing")
+    .option(
+      "--wait <time>",
+      "with --cluster: wait so long for the rollouts to come to their end",
+      parseDuration,
+    )
     .argument("[container...]", "names or ids")
     .action((names: string[], options: RestartOptions) => runRestartVerb(context(), names, options));
 }
@@ -96,10 +102,10 @@ async function runRestartVerb(
   names: readonly string[],
   options: RestartOptions,
 ): Promise<void> {
-  const { cluster, outdated, print, kubeconfig } = options;
+  const { cluster, outdated, print, kubeconfig, wait } = options;
   if (cluster !== true) {
-    if (print === true || kubeconfig !== undefined)
-      throw new AtomfsError("usage", "--print and --kubeconfig go with --cluster");
+    if (print === true || kubeconfig !== undefined || wait !== undefined)
+      throw new AtomfsError("usage", "--print, --wait and --kubeconfig go with --cluster");
     return runRestart(context, names, outdated === true);
   }
   if (outdated !== true || names.length > 0) {

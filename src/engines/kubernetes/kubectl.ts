@@ -49,6 +49,13 @@ export function restartCall(restart: Exclude<Restart, { how: "blocked" }>): Kube
   return { args: ["create", "--raw", path, "--filename=-"], stdin: JSON.stringify(eviction) };
 }
 
+/** What waits for the end of a rollout that was asked for. @param limitMs rounded up to seconds */
+export function waitCall({ owner }: Extract<Restart, { how: "rollout" }>, limitMs: number): KubectlCall {
+  const target = `${owner.kind.toLowerCase()}/${owner.name}`;
+  const limit = `--timeout=${Math.max(1, Math.ceil(limitMs / 1000))}s`;
+  return { args: ["--namespace", owner.namespace, "rollout", "status", target, limit] };
+}
+
 /** @returns one sentence that says why not, if Kubernetes refuses */
 export async function callRestart(call: KubectlCall, options: KubectlOptions): Promise<string | undefined> {
   const { code, stderr } = await kubectl(call, options, ANY_CODE);

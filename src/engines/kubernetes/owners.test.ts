@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { restartCall } from "./kubectl.ts";
+import { restartCall, waitCall } from "./kubectl.ts";
 import { type ClusterLists, planRestarts } from "./owners.ts";
 import { formatReport, REPORT_ANNOTATION } from "./report.ts";
 
@@ -136,6 +136,9 @@ test("what Kubernetes is asked", () => {
   const of = { kind: "DaemonSet", namespace: "shop", name: "agent" };
   expect(restartCall({ how: "rollout", owner: of, pods: ["a"] }).args).toEqual([
     ...["--namespace", "shop", "rollout", "restart", "daemonset/agent"],
+  ]);
+  expect(waitCall({ how: "rollout", owner: of, pods: ["a"] }, 90_500).args).toEqual([
+    ...["--namespace", "shop", "rollout", "status", "daemonset/agent", "--timeout=91s"],
   ]);
   const evicted = restartCall({ how: "evict", owner: { ...of, kind: "Job" }, pods: ["a"] });
   expect(evicted.args).toEqual([
