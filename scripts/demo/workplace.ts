@@ -157,14 +157,14 @@ async function endProcesses(directory: string): Promise<void> {
 }
 
 /** Processes that were started for this place: their environment says so. */
-export function processesOf(directory: string): number[] {
+export function processesOf(directory: string, mark: string = MARK): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .filter((pid) => {
       if (pid === process.pid) return false;
       try {
-        return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(`${MARK}=${directory}`);
+        return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(`${mark}=${directory}`);
       } catch {
         return false;
       }

@@ -1,24 +1,24 @@
 import { join } from "node:path";
 import { shortId } from "../../src/cli/output.ts";
 import { AtomfsError } from "../../src/core/errors.ts";
-import { run } from "../../src/sys/process.ts";
 import type { ContainerRow, FixAnswer, RevertAnswer, VerifyAnswer } from "../demo/answers.ts";
 import type { Attack } from "../demo/attack.ts";
 import { type CommandPlace, Commands } from "../demo/commands.ts";
 import { buildDemoImages, VULNERABLE_PACKAGE } from "../demo/images.ts";
 import { cacheDirectory } from "../demo/rebuild.ts";
 import { type Story, seconds } from "../demo/story.ts";
+import { attackApp } from "./attack-app.ts";
 import type { Cluster } from "./cluster.ts";
 import { pushImage } from "./control-plane.ts";
 import { APPS, type App, manifestOf } from "./manifests.ts";
 import { nodeEnv } from "./node-files.ts";
 import { kubeconfigOf } from "./pki.ts";
-import { CONTROL_NETWORK, inNetwork, type NodeName, nodeDirectory, nodeNetwork } from "./place.ts";
+import { CONTROL_NETWORK, type NodeName, nodeDirectory, nodeNetwork } from "./place.ts";
 
 /** Is it as it must be? A demo ends with an error if not, a test counts. */
 export type Promised = (isTrue: boolean, promise: string) => void;
 
-type Attacks = Readonly<Record<App, Attack>>;
+export type Attacks = Readonly<Record<App, Attack>>;
 type RestartOutcome = {
   readonly owner: { readonly kind: string; readonly name: string };
   readonly pods: readonly string[];
@@ -44,7 +44,20 @@ export class ClusterStory {
     this.#signal = signal;
   }
 
-  async run(): Promise<void> {
+  /** The story's Deployments, fixed, and nothing more. @returns the vulnerable answers, as `run` */
+  prepare(): Promise<Attacks> {
+    return this.#story.step("Two Deployments, fixed on both nodes", async () => {
+      await this.#deploy();
+      const before = await this.#attackAll();
+      await this.#import();
+      await this.#fix();
+      await this.#restart();
+      return before;
+    });
+  }
+
+  /** @returns what the exploit did before the fix */
+  async run(): Promise<Attacks> {
     const story = this.#story;
     await story.step("Two Deployments of different images, two replicas each, behind Services", () =>
       this.#deploy(),
@@ -81,6 +94,7 @@ export class ClusterStory {
     const again = await story.step("The exploit is dead again", () => this.#attackAll());
     this.#promised(again.shop.documentMs * 3 < before.shop.documentMs, "the exploit is dead again");
     await story.step("Verify every pod, from the nodes", () => this.#verify());
+    return before;
   }
 
   async #deploy(): Promise<void> {
@@ -114,14 +128,7 @@ export class ClusterStory {
 
   async #attackAll(): Promise<Attacks> {
     const one = async (app: App): Promise<Attack> => {
-      const address = await this.#cluster.kubectl.run([
-        "get",
-        `service/${app}`,
-        "--output=jsonpath={.spec.clusterIP}",
-      ]);
-      const argv = [process.execPath, join(import.meta.dir, "attack-from.ts"), `http://${address}/`];
-      const { stdout } = await run(inNetwork(nodeNetwork("n1"), argv), { signal: this.#signal });
-      const result = JSON.parse(stdout.toString()) as Attack;
+      const result = await attackApp(this.#cluster, app, this.#signal);
       this.#story.say(`${app}: document answered after ${seconds(result.documentMs)}`);
       return result;
     };
@@ -197,7 +204,8 @@ export class ClusterStory {
         printed.every((line) => line.includes(" rollout restart deployment/")),
       "--print names one rollout for each Deployment",
     );
-    const done = await operator.atomfs<readonly RestartOutcome[]>(["restart", ...options], (all) =>
+    const waiting = ["restart", ...options, "--wait", "10m"];
+    const done = await operator.atomfs<readonly RestartOutcome[]>(waiting, (all) =>
       all.map(({ owner, pods }) => `${owner.kind} ${owner.name}: ${pods.join(", ")}`).join("\n"),
     );
     this.#promised(
@@ -261,14 +269,7 @@ export class ClusterStory {
 }
 
 function moleculesOf(answers: readonly FixAnswer[]): string {
-  return answers
-    .map(({ images }) =>
-      images
-        .map(({ molecule }) => molecule)
-        .sort()
-        .join(),
-    )
-    .join();
+  return JSON.stringify(answers.map(({ images }) => images.map(({ molecule }) => molecule).sort()));
 }
 
 function fixText(answer: FixAnswer): string {

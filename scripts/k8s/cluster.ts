@@ -1,10 +1,12 @@
+import { AtomfsError } from "../../src/core/errors.ts";
 import { makeControlNetwork, startControlPlane, startRegistry } from "./control-plane.ts";
 import { Kubectl } from "./kubectl.ts";
-import { startNode } from "./node.ts";
+import { bootNode, type NodeDaemons, type NodeOptions, startNode } from "./node.ts";
 import { openPlace, PROGRAMS } from "./opened-place.ts";
 import { pushPauseImage } from "./pause-image.ts";
 import { makePki } from "./pki.ts";
 import type { NodeName } from "./place.ts";
+import { powerOff } from "./power-off.ts";
 
 /** A real Kubernetes on this machine, gone without a trace when it is disposed of. */
 export class Cluster {
@@ -12,6 +14,7 @@ export class Cluster {
   /** With atomfs, crio-lxc and the player. */
   readonly programs: string = PROGRAMS;
   readonly nodes: NodeName[] = [];
+  readonly #daemons = new Map<NodeName, NodeDaemons>();
   readonly #signal: AbortSignal;
   #pause = "";
 
@@ -39,13 +42,29 @@ export class Cluster {
   }
 
   async addNode(node: NodeName): Promise<void> {
-    await startNode({
-      node,
-      kubectl: this.kubectl,
-      programs: this.programs,
-      pause: this.#pause,
-      signal: this.#signal,
-    });
+    this.#daemons.set(node, await startNode(this.nodeOptions(node)));
     this.nodes.push(node);
+  }
+
+  /** All that runs on the node is killed, and what would not survive a machine's reboot is gone; then it starts again. */
+  async rebootNode(node: NodeName): Promise<void> {
+    await powerOff(node);
+    this.#daemons.set(node, await bootNode(this.nodeOptions(node)));
+  }
+
+  nodeOptions(node: NodeName): NodeOptions {
+    const { kubectl, programs } = this;
+    return { node, kubectl, programs, pause: this.#pause, signal: this.#signal };
+  }
+
+  /** The programs of a node, as they were started last: whoever ends and starts one says so here. */
+  daemonsOf(node: NodeName): NodeDaemons {
+    const daemons = this.#daemons.get(node);
+    if (daemons === undefined) throw new AtomfsError("not-found", `There is no node ${node}`);
+    return daemons;
+  }
+
+  replaceDaemons(node: NodeName, started: Partial<NodeDaemons>): void {
+    this.#daemons.set(node, { ...this.daemonsOf(node), ...started });
   }
 }

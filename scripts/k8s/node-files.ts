@@ -5,7 +5,7 @@ import {
   nodeAddress,
   nodeDirectory,
   nodeNetwork,
-  OWN_ENV,
+  ownEnvOf,
   PREFIX,
   REGISTRY,
   storeOf,
@@ -20,7 +20,7 @@ export function crioSocket(node: NodeName): string {
 /** For atomfs and crictl on a node. */
 export function nodeEnv(node: NodeName, path: string): Record<string, string> {
   return {
-    ...OWN_ENV,
+    ...ownEnvOf(node),
     PATH: path,
     CONTAINER_RUNTIME_ENDPOINT: `unix://${crioSocket(node)}`,
     ATOMFS_ROOT: storeOf(node),

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { run } from "../../src/sys/process.ts";
-import { startDaemon, until } from "./daemons.ts";
+import { type Daemon, startDaemon, until } from "./daemons.ts";
 import type { Kubectl } from "./kubectl.ts";
 import {
   cniConf,
@@ -23,6 +23,7 @@ import {
   nodeCgroups,
   nodeDirectory,
   nodeNetwork,
+  ownEnvOf,
   POD_RANGE,
   rememberSysctls,
 } from "./place.ts";
@@ -44,34 +45,34 @@ export type EngineOptions = {
 
 export type NodeOptions = Omit<EngineOptions, "path"> & { readonly kubectl: Kubectl };
 
+export type NodeDaemons = { readonly crio: Daemon; readonly kubelet: Daemon; readonly proxy: Daemon };
+
 /** CRI-O in a network namespace of the node's own. It has no network for pods yet. */
-export async function startEngine(options: EngineOptions): Promise<void> {
-  const { node } = options;
+export async function startEngine(options: EngineOptions): Promise<Daemon> {
   await writeFiles(options);
-  await makeNetwork(node);
-  makeCgroups(node);
-  await startCrio(options);
+  return bootEngine(options);
+}
+
+async function bootEngine(options: EngineOptions): Promise<Daemon> {
+  await makeNetwork(options.node);
+  makeCgroups(options.node);
+  await mkdir(file(options.node, "exits"), { recursive: true });
+  return startCrio(options);
 }
 
 /** An engine, kubelet and kube-proxy; back when Kubernetes says that it is ready. */
-export async function startNode(options: NodeOptions): Promise<void> {
+export async function startNode(options: NodeOptions): Promise<NodeDaemons> {
+  await writeFiles({ ...options, path: options.kubectl.path });
+  await writeFile(file(options.node, "kubelet.yaml"), kubeletConf(options.node));
+  return bootNode(options);
+}
+
+/** As `startNode`, of a node that was there before and is switched off. */
+export async function bootNode(options: NodeOptions): Promise<NodeDaemons> {
   const { node, kubectl, signal } = options;
-  await startEngine({ ...options, path: kubectl.path });
-  await writeFile(file(node, "kubelet.yaml"), kubeletConf(node));
+  const crio = await bootEngine({ ...options, path: kubectl.path });
   await rememberSysctls();
-  const kubelet = startDaemon(
-    `kubelet-${node}`,
-    nodeNetwork(node),
-    [
-      "kubelet",
-      `--config=${file(node, "kubelet.yaml")}`,
-      `--kubeconfig=${kubeconfigOf(node)}`,
-      `--hostname-override=${node}`,
-      `--node-ip=${nodeAddress(node)}`,
-      `--root-dir=${file(node, "kubelet")}`,
-    ],
-    { PATH: kubectl.path },
-  );
+  const kubelet = startKubelet(options);
   let podRange = "";
   const hasRange = async (): Promise<boolean> => {
     const args = ["get", "node", node, "--ignore-not-found", "--output=jsonpath={.spec.podCIDR}"];
@@ -83,16 +84,34 @@ export async function startNode(options: NodeOptions): Promise<void> {
   await run(inNetwork(CONTROL_NETWORK, ["ip", "route", "replace", podRange, "via", nodeAddress(node)]));
   await connectPods(node, podRange);
   await writeFile(file(node, "proxy.yaml"), proxyConf(node, kubeconfigOf("proxy"), POD_RANGE));
-  startDaemon(
+  const proxy = startDaemon(
     `kube-proxy-${node}`,
     nodeNetwork(node),
     ["kube-proxy", `--config=${file(node, "proxy.yaml")}`],
-    { PATH: kubectl.path },
+    { PATH: kubectl.path, ...ownEnvOf(node) },
   );
   const condition = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}';
   const isReady = async (): Promise<boolean> =>
     (await kubectl.run(["get", "node", node, `--output=${condition}`])) === "True";
   await until(`node ${node} is ready`, READY_SECONDS, signal, isReady, kubelet);
+  return { crio, kubelet, proxy };
+}
+
+/** Also after it was killed. */
+export function startKubelet({ node, kubectl }: Pick<NodeOptions, "node" | "kubectl">): Daemon {
+  return startDaemon(
+    `kubelet-${node}`,
+    nodeNetwork(node),
+    [
+      "kubelet",
+      `--config=${file(node, "kubelet.yaml")}`,
+      `--kubeconfig=${kubeconfigOf(node)}`,
+      `--hostname-override=${node}`,
+      `--node-ip=${nodeAddress(node)}`,
+      `--root-dir=${file(node, "kubelet")}`,
+    ],
+    { PATH: kubectl.path, ...ownEnvOf(node) },
+  );
 }
 
 /** The pods' network. CRI-O reads what is there, also if it is written half. */
@@ -106,7 +125,7 @@ function file(node: NodeName, name: string): string {
 }
 
 async function writeFiles({ node, path, programs, pause, dropIns = {} }: EngineOptions): Promise<void> {
-  for (const name of ["cni", "static", "plugins", "exits", "crio.conf.d", "home/.config/containers"])
+  for (const name of ["cni", "static", "plugins", "crio.conf.d", "home/.config/containers"])
     await mkdir(file(node, name), { recursive: true });
   const insecure = { default: [{ type: "insecureAcceptAnything" }] };
   await writeFile(file(node, "policy.json"), `${JSON.stringify(insecure)}\n`);
@@ -151,12 +170,12 @@ export async function startCrio({
   node,
   path,
   signal,
-}: Pick<EngineOptions, "node" | "path" | "signal">): Promise<void> {
+}: Pick<EngineOptions, "node" | "path" | "signal">): Promise<Daemon> {
   const daemon = startDaemon(
     `crio-${node}`,
     nodeNetwork(node),
     ["crio", "--config", file(node, "crio.conf"), "--config-dir", file(node, "crio.conf.d")],
-    { PATH: path, HOME: file(node, "home") },
+    { PATH: path, HOME: file(node, "home"), ...ownEnvOf(node) },
   );
   const env = { ...process.env, ...nodeEnv(node, path) };
   const crictl = Bun.which("crictl", { PATH: path }) ?? "crictl";
@@ -164,4 +183,5 @@ export async function startCrio({
     existsSync(crioSocket(node)) &&
     (await run([crictl, "--timeout", "5s", "version"], { env, okCodes: ANY_CODE })).code === 0;
   await until(`CRI-O of node ${node}`, READY_SECONDS, signal, answers, daemon);
+  return daemon;
 }

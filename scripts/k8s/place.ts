@@ -1,8 +1,8 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { AtomfsError } from "../../src/core/errors.ts";
 import { run } from "../../src/sys/process.ts";
 import { crioLxcContainers, MARK, processesOf, removeStore, unmountBelow } from "../demo/workplace.ts";
+import { killAll, processesIn, removeCgroup } from "./ending.ts";
 
 /*
  * Where everything of the cluster is: one directory, and names on the machine that begin with PREFIX. They are fixed, so
@@ -24,6 +24,13 @@ export const POD_RANGE = "10.128.0.0/16";
 
 /** Variables of every process that is started here: they say whose it is. */
 export const OWN_ENV: Readonly<Record<string, string>> = { [MARK]: PLACE };
+
+/** The same, of a node's: its programs and what they start outside of containers. */
+export const NODE_MARK = "ATOMFS_K8S_NODE";
+
+export function ownEnvOf(node: NodeName): Record<string, string> {
+  return { ...OWN_ENV, [NODE_MARK]: nodeDirectory(node) };
+}
 
 export function nodeDirectory(node: NodeName): string {
   return join(PLACE, "nodes", node);
@@ -56,7 +63,6 @@ const SYSCTLS = [
   "net.ipv4.ip_forward",
 ] as const;
 const SYSCTL_FILE = join(PLACE, "sysctls");
-const PATIENCE_MS = 30_000;
 
 /** Keeps the machine's own settings for `clearPlace`. */
 export async function rememberSysctls(): Promise<void> {
@@ -104,65 +110,6 @@ export async function clearPlace(programs: string): Promise<void> {
   }
   for (const name of existsSync(PLACE) ? readdirSync(PLACE) : []) {
     if (name !== "lock" && name !== "programs") rmSync(join(PLACE, name), { recursive: true, force: true });
-  }
-}
-
-async function killAll(list: () => readonly number[]): Promise<void> {
-  const end = performance.now() + PATIENCE_MS;
-  for (let pids = list().filter(isAlive); pids.length > 0; pids = list().filter(isAlive)) {
-    if (performance.now() > end)
-      throw new AtomfsError("failed", `Cannot end process ${pids.join(", ")} of the cluster`);
-    for (const pid of pids) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch {
-        // It has ended.
-      }
-    }
-    await Bun.sleep(100);
-  }
-}
-
-/** A zombie is as good as gone: the machine's process 1 may be slow to take it. */
-function isAlive(pid: number): boolean {
-  try {
-    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
-  } catch {
-    return false;
-  }
-}
-
-function processesIn(directories: readonly string[]): number[] {
-  const pids = new Set<number>();
-  for (const directory of directories.filter((each) => existsSync(each))) {
-    for (const below of [directory, ...cgroupsBelow(directory)]) {
-      const text = readFileSync(join(below, "cgroup.procs"), "utf8");
-      for (const line of text.split("\n").filter((each) => each !== "")) pids.add(Number(line));
-    }
-  }
-  return [...pids];
-}
-
-function cgroupsBelow(directory: string): string[] {
-  return readdirSync(directory, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .flatMap((entry) => {
-      const path = join(directory, entry.name);
-      return [path, ...cgroupsBelow(path)];
-    });
-}
-
-/** The kernel needs a moment after the last process. */
-async function removeCgroup(directory: string): Promise<void> {
-  const end = performance.now() + PATIENCE_MS;
-  while (existsSync(directory)) {
-    try {
-      for (const each of [...cgroupsBelow(directory).reverse(), directory]) rmdirSync(each);
-    } catch (cause) {
-      if (performance.now() > end)
-        throw new AtomfsError("failed", `Cannot remove the control group ${directory}`, { cause });
-      await Bun.sleep(100);
-    }
   }
 }
 

@@ -1,21 +1,11 @@
 import { test } from "bun:test";
 import { AtomfsError } from "../../src/core/errors.ts";
+import { random } from "../support/random.ts";
 
 /** Time for each target, in milliseconds (FUZZ_MS in the environment; default 1,500). */
 const BUDGET_MS = Number(process.env["FUZZ_MS"] ?? "1500");
 /** See tests/support/seed.ts. Printed on a failure, so that a run can be repeated. */
 const SEED = Number(process.env["TEST_SEED"] ?? "1");
-
-/** Mulberry32: small, repeatable, good enough to choose mutations. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return (t ^ (t >>> 14)) >>> 0;
-  };
-}
 
 const INTERESTING = [0, 1, 0x7f, 0x80, 0xff, 0x20, 0x2f, 0x0a];
 

@@ -1,0 +1,95 @@
+import { VULNERABLE_PACKAGE } from "../../scripts/demo/images.ts";
+import { kubeconfigOf } from "../../scripts/k8s/pki.ts";
+import { CONTROL_NETWORK, type NodeName, nodeNetwork, REGISTRY } from "../../scripts/k8s/place.ts";
+import { isReady, type Pod, type Scene } from "./scene.ts";
+
+const NAME = "lone";
+const SECONDS = 240;
+const SELECTOR = { matchLabels: { app: NAME } };
+
+type Outcome = { readonly how: string; readonly pods: readonly string[]; readonly error?: string };
+
+/**
+ * Outdated pods whose controller knows no rollout are evicted, and a PodDisruptionBudget is respected: none of them may go, then
+ * one after the other.
+ */
+export async function evictedPods(scene: Scene, node: NodeName): Promise<void> {
+  const { kubectl } = scene.cluster;
+  const apply = (object: object): Promise<string> =>
+    kubectl.run(["apply", "--filename=-"], JSON.stringify(object));
+  for (const { id } of await scene.atomfs<readonly { readonly id: string }[]>(node, ["fix", "list"]))
+    await scene.atomfs(node, ["fix", "revert", id]);
+  await apply(replicaSet(node));
+  await apply(budget(2));
+  const twoReady = (): Promise<boolean> =>
+    scene.becomes(SECONDS, async () => (await ready(scene)).length === 2);
+  scene.promised(await twoReady(), "two unfixed pods of a ReplicaSet without a Deployment run");
+  const old = new Set((await ready(scene)).map(({ metadata }) => metadata.uid));
+  await scene.atomfs(node, ["fix", VULNERABLE_PACKAGE, "--yes"]);
+  const refused = await restartAll(scene, node);
+  scene.promised(
+    refused.length === 2 &&
+      refused.every(({ how, error }) => how === "evict" && /disruption budget/.test(error ?? "")),
+    `\`restart --outdated --cluster\` evicts no pod that a PodDisruptionBudget keeps: ${JSON.stringify(refused)}`,
+  );
+  scene.promised(
+    (await ready(scene)).every(({ metadata }) => old.has(metadata.uid)),
+    "they are the same pods as before",
+  );
+  await apply(budget(1));
+  // The budget's own controller counts.
+  let first: readonly Outcome[] = [];
+  const allowed = await scene.becomes(SECONDS, async () => {
+    first = await restartAll(scene, node);
+    return first.some(({ error }) => error === undefined);
+  });
+  scene.promised(
+    allowed && first.filter(({ error }) => error === undefined).length === 1 && first.length === 2,
+    `one pod is evicted where one may be missing: ${JSON.stringify(first)}`,
+  );
+  await twoReady();
+  await scene.becomes(SECONDS, async () => (await restartAll(scene, node)).length === 0);
+  await twoReady();
+  const pods = await ready(scene);
+  const rows = await scene.containers(node);
+  scene.promised(
+    pods.length === 2 &&
+      pods.every(
+        ({ metadata: { uid, name } }) =>
+          !old.has(uid) && rows.some((row) => row.name === `default/${name}/c` && row.root === "current"),
+      ),
+    "then the other one, and both run on the current molecule",
+  );
+  await kubectl.run(["delete", `replicaset/${NAME}`, `poddisruptionbudget/${NAME}`]);
+}
+
+function replicaSet(node: NodeName): object {
+  const container = { name: "c", image: `${REGISTRY}/demo/feed:1.0`, command: ["sleep", "100000"] };
+  const spec = { nodeName: node, terminationGracePeriodSeconds: 1, containers: [container] };
+  return {
+    apiVersion: "apps/v1",
+    kind: "ReplicaSet",
+    metadata: { name: NAME },
+    spec: { replicas: 2, selector: SELECTOR, template: { metadata: { labels: { app: NAME } }, spec } },
+  };
+}
+
+function budget(minAvailable: number): object {
+  const spec = { minAvailable, selector: SELECTOR };
+  return { apiVersion: "policy/v1", kind: "PodDisruptionBudget", metadata: { name: NAME }, spec };
+}
+
+async function ready(scene: Scene): Promise<readonly Pod[]> {
+  const pods = await scene.pods([`--selector=app=${NAME}`]);
+  return pods.filter((pod) => isReady(pod) && pod.metadata.deletionTimestamp === undefined);
+}
+
+/** The node reports, the operator restarts. */
+async function restartAll(scene: Scene, node: NodeName): Promise<readonly Outcome[]> {
+  const report = ["report", "--node", node, "--kubeconfig", kubeconfigOf(node)];
+  await scene.atomfs(node, report, { network: nodeNetwork(node) });
+  const restart = ["restart", "--outdated", "--cluster", "--kubeconfig", kubeconfigOf("admin")];
+  const { stdout } = await scene.tried(node, restart, { network: CONTROL_NETWORK });
+  const outcomes = JSON.parse(stdout) as readonly Outcome[];
+  return outcomes.filter(({ pods }) => pods.some((name) => name.startsWith(`${NAME}-`)));
+}

@@ -1,0 +1,135 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { processesOf } from "../../scripts/demo/workplace.ts";
+import type { Daemon } from "../../scripts/k8s/daemons.ts";
+import { startCrio, startKubelet } from "../../scripts/k8s/node.ts";
+import { NODE_MARK, type NodeName, nodeDirectory } from "../../scripts/k8s/place.ts";
+import type { Scene } from "./scene.ts";
+
+/** As often as each stands here. */
+const VICTIMS = [
+  "kubelet",
+  "crio",
+  "crio-lxc",
+  "crio-lxc",
+  "crio-lxc",
+  "crio-lxc",
+  "atomfs",
+  "atomfs",
+] as const;
+const PAUSE_MS = { least: 200, most: 2000 } as const;
+/** How long a daemon is away, at most. */
+const AWAY_MS = 1500;
+/** How long a short-lived process is waited for. */
+const WATCH_MS = 1500;
+const WATCH_POLL_MS = 10;
+/** How far into its work the process is let, at most. */
+const LIFE_MS = 60;
+
+/** Kills programs of a node at random, and starts again those that a node's service manager would. */
+export class Killer {
+  /** By what was killed: "kubelet", "crio-lxc create", "atomfs import". */
+  readonly kills: Map<string, number> = new Map();
+  readonly #scene: Scene;
+  readonly #node: NodeName;
+  readonly #next: () => number;
+  #isActive = false;
+  #round: Promise<void> = Promise.resolve();
+
+  constructor(scene: Scene, node: NodeName, next: () => number) {
+    this.#scene = scene;
+    this.#node = node;
+    this.#next = next;
+  }
+
+  /** @param times that somebody is killed: kubelet and CRI-O need time between their starts to get anywhere */
+  start(times: number): void {
+    this.#isActive = true;
+    this.#round = this.#run(times);
+  }
+
+  /** Back when all of the node's programs run. */
+  async stop(): Promise<void> {
+    this.#isActive = false;
+    await this.#round;
+  }
+
+  async #run(times: number): Promise<void> {
+    for (let i = 0; i < times && this.#isActive; i += 1) {
+      await Bun.sleep(PAUSE_MS.least + this.#below(PAUSE_MS.most - PAUSE_MS.least));
+      this.#scene.signal.throwIfAborted();
+      const victim = VICTIMS[this.#below(VICTIMS.length)] ?? "crio";
+      if (victim === "kubelet" || victim === "crio") await this.#killDaemon(victim);
+      else await this.#killProcess(victim);
+    }
+  }
+
+  #below(limit: number): number {
+    return this.#next() % limit;
+  }
+
+  async #killDaemon(name: "kubelet" | "crio"): Promise<void> {
+    const { cluster, signal } = this.#scene;
+    const { child }: Daemon = cluster.daemonsOf(this.#node)[name];
+    child.kill("SIGKILL");
+    await child.exited;
+    this.#count(name);
+    await Bun.sleep(this.#below(AWAY_MS));
+    const { kubectl } = cluster;
+    const node = this.#node;
+    if (name === "kubelet") cluster.replaceDaemons(node, { kubelet: startKubelet({ node, kubectl }) });
+    else cluster.replaceDaemons(node, { crio: await startCrio({ node, path: kubectl.path, signal }) });
+  }
+
+  /** Whichever of them is there first; none, perhaps. */
+  async #killProcess(name: "crio-lxc" | "atomfs"): Promise<void> {
+    const life = this.#below(LIFE_MS);
+    const end = performance.now() + WATCH_MS;
+    while (performance.now() < end && this.#isActive) {
+      const [found] = this.#running(name);
+      if (found !== undefined) {
+        const { pid, verb } = found;
+        await Bun.sleep(life);
+        // Its number may be another's by now.
+        if (verbOf(pid, name) === verb) {
+          process.kill(pid, "SIGKILL");
+          this.#count(`${name} ${verb}`);
+          return;
+        }
+      }
+      await Bun.sleep(WATCH_POLL_MS);
+    }
+  }
+
+  #running(name: "crio-lxc" | "atomfs"): readonly { readonly pid: number; readonly verb: string }[] {
+    const found = allPids().flatMap((pid) => {
+      const verb = verbOf(pid, name);
+      return verb === undefined ? [] : [{ pid, verb }];
+    });
+    if (found.length === 0) return [];
+    const own = new Set(processesOf(nodeDirectory(this.#node), NODE_MARK));
+    return found.filter(({ pid }) => own.has(pid));
+  }
+
+  #count(what: string): void {
+    this.kills.set(what, (this.kills.get(what) ?? 0) + 1);
+  }
+}
+
+function allPids(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
+const VERBS = /^(create|start|state|kill|delete|exec|update|ps|import|gc|fix|fsck|images|containers)$/;
+
+/** The first word that is a verb, of a process that was called so; undefined for every other process. */
+function verbOf(pid: number, name: string): string | undefined {
+  try {
+    const [program = "", ...words] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    if (program !== name && !program.endsWith(`/${name}`)) return undefined;
+    return words.find((word) => VERBS.test(word));
+  } catch {
+    return undefined;
+  }
+}
