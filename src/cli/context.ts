@@ -100,6 +100,19 @@ export async function openEngines(
   return found;
 }
 
+/**
+ * Where the engine under kubelet has its images and containers, which its own configuration says, not storage.conf. Nothing is
+ * known of what it holds while it does not answer: a line for people says so.
+ */
+export async function criStorageRoots(context: Context): Promise<readonly string[]> {
+  if (!CriEngine.isConfigured()) return [];
+  const engine = new CriEngine();
+  const problem = await engine.describeUnavailable();
+  if (problem === undefined) return engine.storageRoots({ signal: context.signal });
+  context.output.say(`note: ${problem} Images that it was seen to hold are kept.`);
+  return [];
+}
+
 /** The containers of all engines, as `openEngines`. */
 export async function listContainers(
   context: Context,

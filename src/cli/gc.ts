@@ -8,7 +8,7 @@ import { type GcRecord, writeGcRecord } from "../store/gc-record.ts";
 import { currentGeneration, namesOf, type State } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
 import { hasCode } from "../sys/ffi.ts";
-import { type Context, openStore } from "./context.ts";
+import { type Context, criStorageRoots, openStore } from "./context.ts";
 import { bytesText, shortId } from "./output.ts";
 import { parseByteCount, parseDuration } from "./quantities.ts";
 
@@ -37,8 +37,9 @@ export function registerGc(program: Command, context: () => Context): void {
     .action((options: Options) => runGc(context(), options));
 }
 
-function runGc(context: Context, options: Options): void {
+async function runGc(context: Context, options: Options): Promise<void> {
   using store = openStore(context);
+  const roots = await criStorageRoots(context);
   const dryRun = options.dryRun === true;
   const now = new Date();
   const { command, graceMs } = { command: context.commandLine, graceMs: options.grace };
@@ -46,7 +47,7 @@ function runGc(context: Context, options: Options): void {
   const { expired, waiting } = dropReleasedImages(
     store,
     { command, now, graceMs, dryRun },
-    readEngineHoldings(store.layout),
+    readEngineHoldings(store.layout, roots),
   );
   const without = new Set(expired);
   const cache = { now: now.getTime(), maxAgeMs: options.cacheAge, maxBytes: options.cacheSize };

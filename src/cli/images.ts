@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { removeImages } from "../engines/drop-images.ts";
 import { packageFindings } from "../fixing/package-findings.ts";
 import { currentGeneration, findImage, namesOf } from "../store/state.ts";
-import { type Context, openStore } from "./context.ts";
+import { type Context, criStorageRoots, openStore } from "./context.ts";
 import { shortId, table } from "./output.ts";
 
 export function registerImages(program: Command, context: () => Context): void {
@@ -56,9 +56,10 @@ function runImages(context: Context): void {
   );
 }
 
-function runRemove(context: Context, references: readonly string[]): void {
+async function runRemove(context: Context, references: readonly string[]): Promise<void> {
   using store = openStore(context);
-  const removed = removeImages(store, references, { command: context.commandLine, now: new Date() });
+  const drop = { command: context.commandLine, now: new Date() };
+  const removed = removeImages(store, references, drop, await criStorageRoots(context));
   context.output.answer(removed, (all) =>
     all
       .flatMap(({ config, names, isGone }) => [

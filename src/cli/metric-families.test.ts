@@ -36,6 +36,7 @@ function facts(more: Partial<MetricFacts> = {}): MetricFacts {
     engineImages: new Map(),
     lastGc: undefined,
     available: 4096,
+    engines: [],
     rows: undefined,
     usage: undefined,
     collectors: { containers: false },
@@ -95,6 +96,11 @@ test("containers are counted by root and by what was done at create, also those 
     ].map(([root, why, n]) => `atomfs_containers_at_create{root="${root}",why="${why}"} ${n}`),
     "atomfs_containers_with_findings 1",
   ]);
+});
+
+test("a node without containers has the series of its engine", () => {
+  const lines = linesOf(facts({ rows: [], engines: ["cri"] }));
+  expect(lines).toContain('atomfs_containers{engine="cri",root="outdated"} 0');
 });
 
 test("images that engines hold or gc waits for, gc's own times, and whose bytes the store's are", () => {

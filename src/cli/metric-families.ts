@@ -1,3 +1,4 @@
+import type { Engine } from "../engines/engine.ts";
 import type { MetricFamily, Sample } from "../formats/prometheus/exposition.ts";
 import { cameFromEngine, type EngineImages } from "../store/engine-images.ts";
 import type { GcRecord } from "../store/gc-record.ts";
@@ -18,6 +19,8 @@ export type MetricFacts = {
   readonly lastGc: GcRecord | undefined;
   /** Bytes that are free on the store's filesystem. */
   readonly available: number;
+  /** Those that this machine has. */
+  readonly engines: readonly Engine["name"][];
   /** Undefined if they could not be asked for, or were not. */
   readonly rows: readonly Row[] | undefined;
   readonly usage: StoreUsage | undefined;
@@ -47,7 +50,7 @@ export function metricFamilies(facts: MetricFacts): MetricFamily[] {
     ),
     ...fixFamilies(facts.state),
     ...imageFamilies(facts),
-    ...(facts.rows === undefined ? [] : containerFamilies(facts.rows)),
+    ...(facts.rows === undefined ? [] : containerFamilies(facts.rows, facts.engines)),
     ...storeFamilies(facts),
     ...gcFamilies(facts.lastGc),
   ];
@@ -97,8 +100,8 @@ function imageFamilies({ state, engineImages }: MetricFacts): MetricFamily[] {
   ];
 }
 
-function containerFamilies(rows: readonly Row[]): MetricFamily[] {
-  const engines = [...new Set(rows.map(({ engine }) => engine))].sort();
+function containerFamilies(rows: readonly Row[], installed: MetricFacts["engines"]): MetricFamily[] {
+  const engines = [...new Set([...installed, ...rows.map(({ engine }) => engine)])].sort();
   const count = (isIt: (row: Row) => boolean): number => rows.filter(isIt).length;
   const isOf = (row: Row, [root, why]: (typeof OUTCOMES)[number]): boolean =>
     row.atCreate?.root === root && row.atCreate.why === why;

@@ -2,6 +2,7 @@ import { statfsSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import type { Command } from "commander";
 import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
+import { CriEngine } from "../engines/cri/containers.ts";
 import { formatExposition } from "../formats/prometheus/exposition.ts";
 import { VERSION } from "../runtime/version.ts";
 import { readEngineImages } from "../store/engine-images.ts";
@@ -53,6 +54,7 @@ async function runMetrics(context: Context, options: MetricsOptions): Promise<vo
     engineImages: readEngineImages(store.layout),
     lastGc: readGcRecord(store.layout),
     available: bavail * bsize,
+    engines: CriEngine.isConfigured() ? ["cri"] : [],
     rows,
     usage,
     collectors,

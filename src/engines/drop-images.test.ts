@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { type FilledImages, fillStore } from "../../tests/support/filled-store.ts";
 import { digestOf, TemporaryStore } from "../../tests/support/temporary-store.ts";
 import type { Sha256 } from "../core/digest.ts";
@@ -169,6 +170,27 @@ describe("images that engines let go", () => {
       `[storage]\ndriver = "overlay"\ngraphroot = "${storage.root}"\n[storage.options]\nadditionalimagestores = ["${store}"]\n`,
     );
     expect(drop().expired).toEqual([images.web.config]);
+  });
+
+  test("another engine's own storage holds its images, and is looked at, too", () => {
+    const crio = temporary.path("crio");
+    for (const [folder, name, entries] of [
+      ["overlay-images", "images.json", [{ id: images.web.config, layer: "", names: [] }]],
+      ["overlay-containers", "containers.json", []],
+    ] as const) {
+      mkdirSync(join(crio, folder), { recursive: true });
+      writeFileSync(join(crio, folder, name), JSON.stringify(entries));
+    }
+    const released = (): readonly string[] =>
+      dropReleasedImages(
+        temporary.store,
+        { ...DROP, graceMs: 0, dryRun: false },
+        readEngineHoldings(temporary.store.layout, [crio]),
+      ).expired;
+    expect(released()).toEqual([]);
+    // What kubelet's own image garbage collection does.
+    writeFileSync(join(crio, "overlay-images/images.json"), "[]");
+    expect(released()).toEqual([images.web.config]);
   });
 
   test("a storage that cannot be read ends it, and nothing is dropped", () => {

@@ -13,7 +13,10 @@ import type { Store } from "../store/store.ts";
 import { type EngineHoldings, readEngineHoldings } from "./held-images.ts";
 import { withdrawRemovedImages } from "./podman/deploy.ts";
 
-export type Drop = { readonly command: string; readonly now: Date };
+export type Drop = {
+  readonly command: string;
+  readonly now: Date;
+};
 
 export type RemovedImage = {
   readonly config: Sha256;
@@ -56,9 +59,15 @@ function isSame(a: EngineImages, b: EngineImages): boolean {
 /**
  * Takes away names; an image that loses its last one, or that is given by its id, goes out of the store. Its files go
  * with the next `gc`. All or nothing.
+ * @param otherRoots as of `readEngineHoldings`
  * @throws AtomfsError "not-found"; "blocked" for an image that containers are made of
  */
-export function removeImages(store: Store, references: readonly string[], drop: Drop): RemovedImage[] {
+export function removeImages(
+  store: Store,
+  references: readonly string[],
+  drop: Drop,
+  otherRoots: readonly string[] = [],
+): RemovedImage[] {
   using _lock = store.lock();
   const { state } = store;
   const lost = new Map<Sha256, Set<string>>();
@@ -71,7 +80,7 @@ export function removeImages(store: Store, references: readonly string[], drop: 
     for (const each of name === undefined ? namesOf(state, config) : [name]) names.add(each);
     if (name === undefined || names.size === namesOf(state, config).length) gone.add(config);
   }
-  requireUnused(readEngineHoldings(store.layout), gone);
+  requireUnused(readEngineHoldings(store.layout, otherRoots), gone);
   const operations = [...lost].flatMap(([config, names]): Operation[] =>
     gone.has(config)
       ? [{ op: "image-removed", config }]

@@ -13,6 +13,7 @@ import {
 import { EMPTY_STATE, type State } from "./state.ts";
 
 const HERE = "/var/lib/containers/storage";
+const CRIO = "/srv/crio";
 const HOUR = 3_600_000;
 const NOW = 1_000_000 * HOUR;
 
@@ -34,7 +35,11 @@ const named = stateOf([
 ]);
 
 function follow(state: State, records: EngineImages, held: readonly Sha256[], now = NOW): Followed {
-  return followEngine(state, records, { storage: HERE, held: new Set(held) }, { now, graceMs: 24 * HOUR });
+  const engines = {
+    storages: new Set([HERE, CRIO]),
+    held: new Map(held.map((each) => [each, HERE] as const)),
+  };
+  return followEngine(state, records, engines, { now, graceMs: 24 * HOUR });
 }
 
 const seenHere: EngineImages = new Map([[engines, { storage: HERE }]]);
@@ -71,6 +76,14 @@ describe("an image that came from an engine", () => {
     }
   });
 
+  test("is missed in the one of several storages in which it was seen, and found in another", () => {
+    const seenThere: EngineImages = new Map([[engines, { storage: CRIO }]]);
+    const missed = follow(named, seenThere, []);
+    expect(missed.waiting).toEqual([{ config: engines, absentSince: NOW }]);
+    expect(missed.records.get(engines)).toEqual({ storage: CRIO, absentSince: NOW });
+    expect(follow(named, missed.records, [engines]).records).toEqual(seenHere);
+  });
+
   test("is kept where no storage can be found", () => {
     const followed = followEngine(named, seenHere, undefined, { now: NOW, graceMs: 0 });
     expect(followed.expired).toEqual([]);
@@ -98,7 +111,8 @@ describe("an image that was imported from elsewhere", () => {
 });
 
 test("without a grace time it goes at once", () => {
-  const none = followEngine(named, seenHere, { storage: HERE, held: new Set() }, { now: NOW, graceMs: 0 });
+  const engine = { storages: new Set([HERE]), held: new Map() };
+  const none = followEngine(named, seenHere, engine, { now: NOW, graceMs: 0 });
   expect(none.expired).toEqual([engines]);
 });
 

@@ -31,11 +31,12 @@ export type EngineImage = {
 
 export type EngineImages = ReadonlyMap<Sha256, EngineImage>;
 
-/** What one engine's storage holds right now. */
+/** What the engines' storages hold right now. */
 export type HeldImages = {
-  readonly storage: string;
-  /** Images with a record there, and images of its containers, stopped ones too. */
-  readonly held: ReadonlySet<Sha256>;
+  /** Graph roots of the storages that were looked at. */
+  readonly storages: ReadonlySet<string>;
+  /** Images with a record in one of them, and images of their containers, stopped ones too; with the storage. */
+  readonly held: ReadonlyMap<Sha256, string>;
 };
 
 export type Followed = {
@@ -90,14 +91,14 @@ export function noteEngineImage(layout: StoreLayout, config: Sha256, storage: st
 
 /**
  * Which images are kept for an engine's sake only, and which of these no engine has held for `graceMs`. An image that was imported from elsewhere
- * is its name's: it is kept while it has one. One that was seen in another storage than this is not judged.
- * @param engine undefined if there is no engine's storage on this machine: then nothing is known of what came from one
+ * is its name's: it is kept while it has one. One that was seen in another storage than these is not judged.
+ * @param engines undefined if there is no engine's storage on this machine: then nothing is known of what came from one
  * @param now milliseconds since 1970
  */
 export function followEngine(
   state: State,
   records: EngineImages,
-  engine: HeldImages | undefined,
+  engines: HeldImages | undefined,
   { now, graceMs }: { readonly now: number; readonly graceMs: number },
 ): Followed {
   const next = new Map<Sha256, EngineImage>();
@@ -106,15 +107,16 @@ export function followEngine(
   for (const image of state.images.values()) {
     const { config } = image;
     const isEngines = cameFromEngine(image);
-    if (engine?.held.has(config)) {
-      next.set(config, { storage: engine.storage });
+    const holder = engines?.held.get(config);
+    if (holder !== undefined) {
+      next.set(config, { storage: holder });
       continue;
     }
     const known = records.get(config);
     if (!isEngines && namesOf(state, config).length > 0) continue;
-    const storage = engine?.storage ?? "";
-    // Never seen in this storage: it may come from one that only another configuration names.
-    if (isEngines && known?.storage !== storage) {
+    const storage = known?.storage ?? "";
+    // Never seen in these storages: it may come from one that only another configuration names.
+    if (isEngines && engines?.storages.has(storage) !== true) {
       if (known !== undefined) next.set(config, known);
       continue;
     }

@@ -49,6 +49,7 @@ function everyFamily(): MetricFamily[] {
     engineImages: new Map([[digestOf("a"), { storage: "/" }]]),
     lastGc: { at: "2026-01-01T00:00:00.000Z", images: 1, files: 1, bytes: 1 },
     available: 1e12,
+    engines: [],
     rows: [row as never],
     usage: {
       images: [],

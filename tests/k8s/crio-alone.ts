@@ -6,6 +6,7 @@ import { LoneCrio } from "../../scripts/k8s/lone-crio.ts";
 import { startManyContainers } from "../../scripts/k8s/many-containers.ts";
 import { PLACE, storeOf } from "../../scripts/k8s/place.ts";
 import { failurePolicies, versionIn } from "./failure-policy.ts";
+import { gcFollowsCrio } from "./gc-follows-crio.ts";
 import { imageStoreUnderRunc } from "./image-store.ts";
 import { SmallDisk } from "./small-disk.ts";
 
@@ -30,6 +31,7 @@ export async function crioAlone(
     await failurePolicies({ crio, disk, known, unknown, promised, say });
     await importAtCreate(crio, unknown, promised, say);
     await manyAtOnce(crio, known, promised, say);
+    await gcFollowsCrio(crio, known, promised);
   }
   await imageStoreUnderRunc({ images, promised, say, signal });
 }

@@ -257,7 +257,7 @@ describe("the demo's images", () => {
         dropReleasedImages(
           store,
           { ...NOW, graceMs, dryRun: false },
-          readEngineHoldings(store.layout, storage),
+          readEngineHoldings(store.layout, [], readStorageConf(env)),
         ).expired;
       expect(released(0)).toEqual([]);
       await podman("rm", "--all", "--force", "--time", "0");

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { AtomfsError } from "../../core/errors.ts";
 import { run } from "../../sys/process.ts";
 import type { Engine, EngineContainer } from "../engine.ts";
-import { type InspectedProcess, parseContainerList, parseInspected } from "./output.ts";
+import { type InspectedProcess, parseContainerList, parseInspected, parseStorageRoots } from "./output.ts";
 
 /** Where crictl is told which engine it asks (crictl's own documentation): its configuration, or CRI-O's socket. */
 const CRICTL_CONFIG = "/etc/crictl.yaml";
@@ -52,6 +52,15 @@ export class CriEngine implements Engine {
       if (found !== undefined) return [{ ...each, ...found, imageName: found.imageName || each.imageName }];
       return each.state === "running" ? [] : [{ ...each, pid: undefined, startedAt: undefined }];
     });
+  }
+
+  /**
+   * Graph roots of containers/storage, if that is what the engine stores in.
+   * @throws AtomfsError "failed"
+   */
+  async storageRoots(options: { readonly signal?: AbortSignal } = {}): Promise<readonly string[]> {
+    const { stdout } = await crictl(["imagefsinfo", "--output", "json"], options);
+    return parseStorageRoots(stdout.toString());
   }
 
   /** @throws AtomfsError "blocked": always */

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { parseContainerList, parseInspected } from "./output.ts";
+import { parseContainerList, parseInspected, parseStorageRoots } from "./output.ts";
 
 const ID = "1e355acbb6e4a08fa03c45d09968936bfe8907b10be048a7e0557097b297abc8";
 const POD = "52e6a60a08c53685fd886e995df7c5dda2027ba1457056569cf19fc422856d2f";
@@ -83,4 +83,36 @@ test.each(["", "[]", '{"containers":{}}', '{"containers":[1]}', list({ ...LISTED
 
 test("an image id that is none is an error", () => {
   expect(() => parseContainerList(list({ ...LISTED, imageId: "latest" }))).toThrow(/image id/);
+});
+
+const filesystem = (mountpoint: string): object => ({
+  timestamp: "1732406400000000000",
+  fsId: { mountpoint },
+  usedBytes: { value: "1" },
+});
+const filesystems = (images: readonly object[], containers: readonly object[] = []): string =>
+  JSON.stringify({ status: { imageFilesystems: images, containerFilesystems: containers } });
+
+test.each([
+  ["one graph root for both", [filesystem("/s/overlay-images")], [filesystem("/s/overlay-images")], ["/s"]],
+  [
+    "images elsewhere",
+    [filesystem("/i/overlay-images")],
+    [filesystem("/s/overlay-containers")],
+    ["/i", "/s"],
+  ],
+  [
+    "containerd's snapshotter",
+    [filesystem("/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs")],
+    [],
+    [],
+  ],
+  ["nothing that is a path", [filesystem("overlay-images"), {}, filesystem("")], [], []],
+])("where images are: %s", (_, images, containers, roots) =>
+  expect(parseStorageRoots(filesystems(images, containers))).toEqual(roots),
+);
+
+test("an engine that tells nothing of filesystems has no root, and what is no answer is an error", () => {
+  expect(parseStorageRoots("{}")).toEqual([]);
+  expect(() => parseStorageRoots("[]")).toThrow("Cannot understand what crictl says");
 });

@@ -72,6 +72,24 @@ export function parseInspected(json: string): InspectedProcess[] {
   });
 }
 
+/** What CRI-O says to have its images and containers in: `GRAPH ROOT/overlay-images`, `.../overlay-containers`. */
+const IN_STORAGE = /^(\/.+)\/overlay-(?:images|containers)$/;
+
+/** @throws AtomfsError "failed" for anything but the answer of `crictl imagefsinfo` */
+export function parseStorageRoots(json: string): string[] {
+  const answer = parse(json, "the filesystems of images");
+  if (!isFields(answer)) throw unexpected("the filesystems of images are no object");
+  const status = part(answer, "status");
+  const lists = [status["imageFilesystems"], status["containerFilesystems"]].flatMap((each: unknown) =>
+    Array.isArray(each) ? each : [],
+  );
+  const roots = lists.flatMap((each: unknown) => {
+    const mountpoint = isFields(each) ? text(part(each, "fsId"), "mountpoint") : undefined;
+    return IN_STORAGE.exec(mountpoint ?? "")?.[1] ?? [];
+  });
+  return [...new Set(roots)];
+}
+
 function podOf(labels: Fields): KubernetesPod | undefined {
   const name = text(labels, LABEL.pod);
   const namespace = text(labels, LABEL.namespace);

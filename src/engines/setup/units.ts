@@ -46,20 +46,26 @@ export const TIMERS: readonly Timer[] = [
       "Tell Kubernetes which pods of this node run outdated",
       [STORE_EXISTS, ...NODE_KUBECONFIGS.map((path) => `ConditionPathExists=|${path}`)],
       "report",
+      ["# Without it there is nothing to report with.", "ExecCondition=/bin/sh -c 'command -v kubectl'"],
     ),
     timer: timer("Report to Kubernetes every five minutes", ["OnCalendar=*:0/5", "RandomizedDelaySec=1min"]),
     needsKubernetes: true,
   },
 ];
 
-function service(description: string, conditions: readonly string[], verb: string): string {
+function service(
+  description: string,
+  conditions: readonly string[],
+  verb: string,
+  settings: readonly string[] = [],
+): string {
   return `${NOTE}[Unit]
 Description=${description}
 ${conditions.join("\n")}
 
 [Service]
 Type=oneshot
-ExecStart=/usr/local/bin/atomfs ${verb}
+${settings.map((line) => `${line}\n`).join("")}ExecStart=/usr/local/bin/atomfs ${verb}
 Nice=10
 IOSchedulingClass=idle
 `;
