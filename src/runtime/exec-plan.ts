@@ -59,14 +59,6 @@ export function planExec(
   return draft;
 }
 
-/**
- * For the player before it joins: in a user namespace it may not write its own, because it is sealed.
- * @returns nothing if none is asked for
- */
-export function oomScoreOf({ oomScoreAdj }: ProcessConfig, host: HostFacts): number | undefined {
-  return oomScoreAdj === undefined ? undefined : Math.max(oomScoreAdj, host.lowestOomScore);
-}
-
 /** The container's own process with another command and what the command line says. @throws AtomfsError "usage" */
 export function commandProcess(config: RuntimeConfig, options: ExecOptions): ProcessConfig {
   const base = config.process;

@@ -21,21 +21,21 @@ const LXC_NAMES: { readonly [type in NamespaceType]: string } = {
 /**
  * The few things that liblxc does here: namespaces, id maps, the root, cgroups. All else is switched off, because liblxc does it
  * at another time, or otherwise than the specification says.
- * @param cgroupLines the cgroup plan's
+ * @param more lines of other plans
  * @throws AtomfsError "bad-data" for values that a line cannot hold, and for id maps that do not go with the namespaces
  */
 export function planLxcConfig(
   config: RuntimeConfig,
   host: HostFacts,
   { rootfs, ownNamespaces }: { readonly rootfs: string; readonly ownNamespaces: ReadonlySet<NamespaceType> },
-  cgroupLines: readonly Line[],
+  more: readonly Line[],
 ): Line[] {
   const lines: Line[] = [
     ["lxc.rootfs.path", `dir:${rootfs}`],
     ["lxc.rootfs.managed", "0"],
     ...namespaceLines(config, ownNamespaces),
     ...(ownNamespaces.has("user") ? [] : idMapLines(config)),
-    ...cgroupLines,
+    ...more,
     // The monitor's end must not be init's.
     ["lxc.monitor.signal.pdeath", "0"],
     ["lxc.console.path", "none"],

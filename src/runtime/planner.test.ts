@@ -321,6 +321,21 @@ test("a label that the kernel does not take fails create, as runc's does", () =>
   expect(all.indexOf("set-exec-label")).toBeLessThan(all.indexOf("await-start"));
 });
 
+test("in a user namespace liblxc's parent sets the OOM score: only the host's CAP_SYS_RESOURCE lowers it", () => {
+  const change = (all: Json & { linux: Json; process: Json }): void => {
+    const map = [{ containerID: 0, hostID: 100000, size: 65536 }];
+    const namespaces = [{ type: "mount" }, { type: "user" }, { type: "uts" }, { type: "network" }];
+    Object.assign(all.linux, { uidMappings: map, gidMappings: map, namespaces });
+    all.process["oomScoreAdj"] = -998;
+  };
+  const made = plan(template(change), UNIFIED);
+  expect(made.lxcConfig).toContainEqual(["lxc.proc.oom_score_adj", "-998"]);
+  expect(kinds(made)).not.toContain("set-oom-score");
+  const unable = plan(template(change), HYBRID);
+  expect(unable.lxcConfig).toContainEqual(["lxc.proc.oom_score_adj", "0"]);
+  expect(unable.warnings.join()).toContain("oomScoreAdj: it is 0, not -998");
+});
+
 test("seccomp comes before the capabilities go, with no_new_privs last", () => {
   const seccomp = {
     defaultAction: "SCMP_ACT_ERRNO",

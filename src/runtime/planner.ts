@@ -2,7 +2,7 @@ import { fromText } from "../core/bytestring.ts";
 import { AtomfsError } from "../core/errors.ts";
 import { refuse } from "../formats/oci/runtime-config/reader.ts";
 import type { NamespaceType, ProcessConfig, RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
-import { capabilityBit, planCapabilities } from "./capability-plan.ts";
+import { planCapabilities } from "./capability-plan.ts";
 import { type CgroupPlan, planCgroups } from "./cgroup-plan.ts";
 import { ownsDev, planDevices } from "./device-plan.ts";
 import type { HostFacts } from "./host-facts.ts";
@@ -10,7 +10,7 @@ import { planLxcConfig } from "./lxc-config.ts";
 import { unsupported } from "./mount-options.ts";
 import { add, type Draft, isNew, namespaceOf, planMounts, request } from "./mount-plan.ts";
 import type { LaunchPlan } from "./plan.ts";
-import { keptGroups, planLabels, planProcess } from "./process-plan.ts";
+import { keptGroups, oomScoreOf, planLabels, planProcess } from "./process-plan.ts";
 import { refuseFields } from "./refused-fields.ts";
 import type { SeccompProfile } from "./seccomp-plan.ts";
 import { planSysctls } from "./sysctl-plan.ts";
@@ -58,7 +58,10 @@ export function planLaunch(config: RuntimeConfig, host: HostFacts, options: Laun
     draft.warnings.push(
       "linux.namespaces: a mount namespace is made, though none is listed: else the host's root would change",
     );
-  const lxcConfig = planLxcConfig(config, host, options, cgroups.lxcConfig);
+  const lxcConfig = planLxcConfig(config, host, options, [
+    ...cgroups.lxcConfig,
+    ...oomScoreLines(config, host),
+  ]);
   planCreation(config, host, options, cgroups, draft);
   add(draft, { kind: "await-start" });
   planStart(config, host, options, draft);
@@ -148,7 +151,7 @@ function planCreation(
   if (propagation === "unbindable" || propagation === "shared")
     add(draft, { kind: "set-propagation", path: root, propagation, recursive: false });
   if (config.root?.readonly) add(draft, { kind: "make-root-readonly" });
-  if (process?.oomScoreAdj !== undefined) planOomScore(process.oomScoreAdj, host, draft);
+  if (process?.oomScoreAdj !== undefined) planOomScore(config, process, host, draft);
   if (!options.noNewKeyring)
     add(draft, { kind: "set-session-keyring", name: fromText(`_ses.${options.id}`) }, "warn");
   if (process !== undefined) {
@@ -184,14 +187,22 @@ function planConsole(config: RuntimeConfig, process: ProcessConfig, draft: Draft
 }
 
 /** A lower score than the machine lets us give makes the kernel end the container earlier than asked: weaker for nobody else. */
-function planOomScore(wanted: number, host: HostFacts, draft: Draft): void {
-  const free = (host.capabilities.effective & capabilityBit("CAP_SYS_RESOURCE")) !== 0n;
-  const value = free ? wanted : Math.max(wanted, host.lowestOomScore);
+function planOomScore(config: RuntimeConfig, process: ProcessConfig, host: HostFacts, draft: Draft): void {
+  const { oomScoreAdj: wanted } = process;
+  const value = oomScoreOf(process, host);
+  if (value === undefined) return;
   if (value !== wanted)
     draft.warnings.push(
       `process.oomScoreAdj: it is ${value}, not ${wanted}: lowering it takes CAP_SYS_RESOURCE`,
     );
-  add(draft, { kind: "set-oom-score", value });
+  if (namespaceOf(config, "user") === undefined) add(draft, { kind: "set-oom-score", value });
+}
+
+/** In a user namespace the player cannot lower its score, whatever its capabilities are there: liblxc's parent of it can. */
+function oomScoreLines(config: RuntimeConfig, host: HostFacts): [string, string][] {
+  const value = config.process === undefined ? undefined : oomScoreOf(config.process, host);
+  if (value === undefined || namespaceOf(config, "user") === undefined) return [];
+  return [["lxc.proc.oom_score_adj", String(value)]];
 }
 
 /** Engines tell a command that does not exist (127) from one that does not run by what `create` says. */

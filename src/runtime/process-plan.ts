@@ -34,6 +34,14 @@ export function keptGroups(
   });
 }
 
+/**
+ * What the OOM score is to be, as far as the machine lets the runtime lower it; nothing if none is asked for. Inside of a user
+ * namespace no process may lower its own.
+ */
+export function oomScoreOf({ oomScoreAdj }: ProcessConfig, host: HostFacts): number | undefined {
+  return oomScoreAdj === undefined ? undefined : Math.max(oomScoreAdj, host.lowestOomScore);
+}
+
 export type ProcessContext = {
   readonly host: HostFacts;
   readonly seccomp: SeccompConfig | undefined;

@@ -11,11 +11,11 @@ const group = (name: string, focus: string, slice = false): Group => ({ name, fo
 
 export const GROUPS: readonly Group[] = [
   group("apparmor", "AppArmor runtime", true),
-  group("mounts", "Container Mount (Propagation|Readonly)", true),
+  group("mounts", "Container Mount (Propagation|Readonly)"),
   group("user-namespaces", "Security Context UserNamespaces", true),
   group("seccomp", "Security Context SeccompProfilePath", true),
   group("oom", "Container OOM", true),
-  group("no-new-privileges", "Security Context NoNewPrivs", true),
+  group("no-new-privileges", "Security Context NoNewPrivs"),
   group("groups", "Security Context SupplementalGroupsPolicy"),
   group("namespaces", "Security Context NamespaceOption"),
   group("streaming", "Streaming runtime"),

@@ -45,6 +45,18 @@ test("a user namespace: its own proc and sysfs, and nothing left of what the ker
   expect(points.filter(({ type }) => type === "sysfs").map(({ at }) => at)).toEqual(["/sys"]);
 });
 
+test("in a user namespace the OOM score is what it would be without", () => {
+  const scoreOf = (...changes: readonly ((config: Config) => void)[]): string => {
+    const id = lab.container((config) => {
+      for (const change of changes) change(config);
+      config.process.args = ["cat", "/proc/self/oom_score_adj"];
+      config.process["oomScoreAdj"] = -500;
+    });
+    return lab.must("run", "--bundle", lab.bundle, id);
+  };
+  expect(scoreOf(inUserNamespace)).toBe(scoreOf());
+});
+
 test("a user namespace opens the way through the state directory, and nothing in it", () => {
   const id = lab.container(inUserNamespace);
   lab.create(id);
