@@ -3,6 +3,8 @@ import type { Sha256, VerityDigest } from "../core/digest.ts";
 import { dropReleasedImages } from "../engines/drop-images.ts";
 import { readEngineHoldings } from "../engines/held-images.ts";
 import { moleculesInUse, mountedMolecules } from "../mounts/molecule-mounts.ts";
+import { DEFAULT_STATE_DIRECTORY } from "../runtime/argv.ts";
+import { sweepForgotten } from "../runtime/forgotten.ts";
 import { collectGarbage } from "../store/gc.ts";
 import { type GcRecord, writeGcRecord } from "../store/gc-record.ts";
 import { currentGeneration, namesOf, type State } from "../store/state.ts";
@@ -52,6 +54,10 @@ async function runGc(context: Context, options: Options): Promise<void> {
   const without = new Set(expired);
   const cache = { now: now.getTime(), maxAgeMs: options.cacheAge, maxBytes: options.cacheSize };
   const inUse = moleculesInUse(store.layout, dryRun ? mountedInVain(store, without) : undefined);
+  const containers = await sweepForgotten(DEFAULT_STATE_DIRECTORY, {
+    dryRun,
+    warn: (text) => context.output.say(`note: ${text}`),
+  });
   const { paths, bytes } = collectGarbage(store, inUse, { dryRun, without, cache });
   if (!dryRun) {
     noteGc(store, { at: now.toISOString(), images: expired.length, files: paths.length, bytes });
@@ -63,6 +69,7 @@ async function runGc(context: Context, options: Options): Promise<void> {
       names: namesOf(before, config),
       absentSince: new Date(absentSince).toISOString(),
     })),
+    containers,
     paths,
     bytes,
   };
@@ -73,6 +80,9 @@ async function runGc(context: Context, options: Options): Promise<void> {
       ...answer.waiting.map(
         ({ config, absentSince }) =>
           `image ${shownAs(before, config)} waits: no engine holds it since ${absentSince}`,
+      ),
+      ...containers.map(
+        (id) => `container ${shortId(id)}${would} removed: it has ended, and its engine has forgotten it`,
       ),
       ...(dryRun ? paths : []),
       `${paths.length} file(s), ${bytesText(bytes)}${would} removed`,

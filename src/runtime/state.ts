@@ -93,9 +93,9 @@ export function createDirectory(root: string, id: string): Held {
 }
 
 /** @throws AtomfsError "not-found" if there is no such container, "stale" if another call does not end */
-export function holdDirectory(root: string, id: string): Held {
+export function holdDirectory(root: string, id: string, timeoutMs: number = LOCK_TIMEOUT_MS): Held {
   const directory = containerDirectory(root, id);
-  const lock = lockDirectory(directory, LOCK_TIMEOUT_MS);
+  const lock = lockDirectory(directory, timeoutMs);
   if (lock instanceof Fd) return { directory, [Symbol.dispose]: () => lock[Symbol.dispose]() };
   if (lock === "absent") throw doesNotExist(id);
   throw new AtomfsError("stale", `container ${id} is busy: another call on it does not end`);

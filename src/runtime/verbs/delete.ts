@@ -31,9 +31,11 @@ export async function deleteContainer(
   return 0;
 }
 
+type Deleter = Pick<Session, "warn"> & { readonly global: Pick<Session["global"], "root"> };
+
 /** A container whose directory this call holds: its processes, its groups, its poststop hooks, its directory. */
 export async function destroy(
-  session: Session,
+  session: Deleter,
   held: Held,
   id: string,
   record: ContainerRecord | undefined,
@@ -62,7 +64,7 @@ function refuseIfRunning(record: ContainerRecord): void {
 }
 
 /** One that fails changes nothing (runtime-spec, "Poststop"). */
-async function runPoststop(session: Session, record: ContainerRecord): Promise<void> {
+async function runPoststop(session: Deleter, record: ContainerRecord): Promise<void> {
   for (const hook of record.hooks.poststop) {
     try {
       await runHostHooks("poststop", [hook], ociState(record, "stopped"));
