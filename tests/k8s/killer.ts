@@ -5,8 +5,9 @@ import { startCrio, startKubelet } from "../../scripts/k8s/node.ts";
 import { NODE_MARK, type NodeName, nodeDirectory } from "../../scripts/k8s/place.ts";
 import type { Scene } from "./scene.ts";
 
+export type Victim = "kubelet" | "crio" | "crio-lxc" | "atomfs";
 /** As often as each stands here. */
-const VICTIMS = [
+export const ALL_VICTIMS: readonly Victim[] = [
   "kubelet",
   "crio",
   "crio-lxc",
@@ -15,7 +16,7 @@ const VICTIMS = [
   "crio-lxc",
   "atomfs",
   "atomfs",
-] as const;
+];
 const PAUSE_MS = { least: 200, most: 2000 } as const;
 /** How long a daemon is away, at most. */
 const AWAY_MS = 1500;
@@ -32,12 +33,14 @@ export class Killer {
   readonly #scene: Scene;
   readonly #node: NodeName;
   readonly #next: () => number;
+  readonly #victims: readonly Victim[];
   #isActive = false;
   #round: Promise<void> = Promise.resolve();
 
-  constructor(scene: Scene, node: NodeName, next: () => number) {
+  constructor(scene: Scene, node: NodeName, victims: readonly Victim[], next: () => number) {
     this.#scene = scene;
     this.#node = node;
+    this.#victims = victims;
     this.#next = next;
   }
 
@@ -57,7 +60,7 @@ export class Killer {
     for (let i = 0; i < times && this.#isActive; i += 1) {
       await Bun.sleep(PAUSE_MS.least + this.#below(PAUSE_MS.most - PAUSE_MS.least));
       this.#scene.signal.throwIfAborted();
-      const victim = VICTIMS[this.#below(VICTIMS.length)] ?? "crio";
+      const victim = this.#victims[this.#below(this.#victims.length)] ?? "crio-lxc";
       if (victim === "kubelet" || victim === "crio") await this.#killDaemon(victim);
       else await this.#killProcess(victim);
     }

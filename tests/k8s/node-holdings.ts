@@ -19,6 +19,8 @@ export type Holding = {
   readonly what: string;
   /** A container's or sandbox's id or a pod's uid; undefined for what nothing should leave. */
   readonly of: string | undefined;
+  /** CRI-O makes it and notes it afterwards: killed between the two, it has lost it for good. */
+  readonly isEnginesOwn?: true;
 };
 
 const ID = /[0-9a-f]{64}/;
@@ -130,7 +132,11 @@ function addresses(node: NodeName): Holding[] {
   const directory = join(nodeDirectory(node), "ipam", `${PREFIX}-${node}`);
   return listed(directory)
     .filter((name) => /^[0-9.]+$/.test(name))
-    .map((name) => ({ what: `address ${name}`, of: ownerOf(textOf(join(directory, name))) }));
+    .map((name) => ({
+      what: `address ${name}`,
+      of: ownerOf(textOf(join(directory, name))),
+      isEnginesOwn: true,
+    }));
 }
 
 /** Molecules are mounted at create for the container alone: no mount point and no lease stays. */
