@@ -9,6 +9,7 @@ export type Part = {
 /** A verb's system calls at which crio-lxc is killed; times the verbs of the test that is several hundred kills. */
 const CRASH_POINTS = "40";
 const STORE_KILLS = "100";
+const STORM_PODS = "1000";
 
 /** Each ends with a line of counts, and is one that can be cut and taken up again, or short enough to be run anew. */
 export const PARTS: readonly Part[] = [
@@ -43,7 +44,12 @@ export const PARTS: readonly Part[] = [
   },
   {
     name: "kubernetes",
-    about: "the demo's story on a real Kubernetes, as assertions",
+    about: "the demo's story and what pods ask for, on a real Kubernetes, as assertions",
     argv: ["npm", "run", "--silent", "test:k8s"],
+  },
+  {
+    name: "kill-storm",
+    about: `${STORM_PODS} pods come and go on a real Kubernetes while kubelet, CRI-O, crio-lxc and atomfs are killed`,
+    argv: ["npm", "run", "--silent", "test:k8s", "--", "storm", "--pods", STORM_PODS],
   },
 ];
