@@ -170,6 +170,14 @@ test("limits of huge pages that no controller can set hold where there are none,
   expect(plan.warnings).toEqual([expect.stringContaining("resources.hugepageLimits")]);
 });
 
+test("v2: the container has every controller of the machine, those of its limits without fail", () => {
+  const limited = planCgroups(resources({ pids: { limit: 5 } }), "/p", V2, "id", undefined);
+  expect(limited.controllers).toEqual(["pids"]);
+  expect(limited.otherControllers).toEqual(V2.unifiedControllers.filter((name) => name !== "pids"));
+  expect(planCgroups(undefined, "/p", V2, "id", undefined).otherControllers).toEqual(V2.unifiedControllers);
+  expect(planCgroups(undefined, "/p", V1, "id", undefined).otherControllers).toEqual([]);
+});
+
 test("unified files are written as they are, after what was converted", () => {
   expect(writes(V2, { memory: { limit: 5 }, unified: { "memory.max": "7", "memory.high": "6" } })).toEqual([
     "memory.max=5",

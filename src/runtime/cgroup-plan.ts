@@ -18,6 +18,8 @@ export type CgroupPlan = {
   readonly directories: readonly string[];
   /** v2: switched on in cgroup.subtree_control of every directory above `path`, from the root down. */
   readonly controllers: readonly string[];
+  /** v2: all others, likewise, where they can be had: programs read their files, and a later update writes them. */
+  readonly otherControllers: readonly string[];
   /** In order, after the directories exist and before the container's program runs. */
   readonly writes: readonly CgroupWrite[];
   readonly lxcConfig: readonly (readonly [key: string, value: string])[];
@@ -60,18 +62,20 @@ export function planCgroups(
           ...planV1(limits, target, warnings),
         ];
   const monitorPath = `/crio-lxc-monitor/${id}`;
+  const controllers = isV2 ? v2Controllers(limits, facts) : [];
   return {
     path,
     monitorPath,
     directories: allRoots(facts).map((root) => root + path),
-    controllers: facts.layout === "v2" ? v2Controllers(limits, facts) : [],
+    controllers,
+    otherControllers: isV2 ? facts.unifiedControllers.filter((name) => !controllers.includes(name)) : [],
     writes,
     lxcConfig: [
       ["lxc.cgroup.relative", "0"],
       ["lxc.cgroup.dir.container", path.slice(1)],
       ["lxc.cgroup.dir.monitor", monitorPath.slice(1)],
       ["lxc.cgroup.dir.monitor.pivot", `crio-lxc-pivot/${id}`],
-      ...(facts.layout === "v2" ? lxcDeviceLines(devices) : []),
+      ...(isV2 ? lxcDeviceLines(devices) : []),
     ],
     warnings,
     systemd: scope === undefined ? undefined : { scope, unified: facts.unified },

@@ -1,8 +1,18 @@
-import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { AtomfsError } from "../core/errors.ts";
 import { hasCode } from "../sys/ffi.ts";
 import { openPidfd, signalProcess } from "../sys/pid.ts";
+import type { CgroupPlan } from "./cgroup-plan.ts";
 import type { CgroupWrite } from "./cgroup-target.ts";
 import { readIfThere } from "./read-if-there.ts";
 
@@ -64,15 +74,53 @@ export function applyWrites(writes: readonly CgroupWrite[]): string[] {
   return warnings;
 }
 
-/** v2: lets every directory above these, below the hierarchy's root, hand controllers down. */
-export function enableControllers(root: string, path: string, controllers: readonly string[]): void {
-  if (controllers.length === 0) return;
-  const wanted = controllers.map((name) => `+${name}`).join(" ");
+/**
+ * v2: lets every directory above `path`, below the hierarchy's root, hand controllers down.
+ * @param others handed down as far as they are there
+ * @throws AtomfsError if one that is not among the others cannot be
+ */
+export function enableControllers(
+  root: string,
+  path: string,
+  { controllers, otherControllers: others }: Pick<CgroupPlan, "controllers" | "otherControllers">,
+): void {
+  if (controllers.length + others.length === 0) return;
+  const switchOn = (names: readonly string[]): string => names.map((name) => `+${name}`).join(" ");
   let at = root;
   for (const name of path.split("/").filter((part) => part !== "")) {
-    writeValue(join(at, "cgroup.subtree_control"), wanted);
+    const file = join(at, "cgroup.subtree_control");
+    if (controllers.length > 0) writeValue(file, switchOn(controllers));
+    const handed = readIfThere(file)?.split(/\s+/) ?? [];
+    const missing = others.filter((each) => !handed.includes(each));
+    // All at once is quick; where one cannot be had, the others still can.
+    if (missing.length > 0 && !isTaken(file, switchOn(missing)))
+      for (const each of missing) isTaken(file, switchOn([each]));
     at = join(at, name);
     if (at !== root + path) mkdirSync(at, { recursive: true });
+  }
+}
+
+function isTaken(file: string, value: string): boolean {
+  try {
+    writeValue(file, value);
+    return true;
+  } catch (error) {
+    if (error instanceof AtomfsError) return false;
+    throw error;
+  }
+}
+
+/** Of cgroup v2: files that whoever a group is given to may write (cgroups(7), "Delegation"). */
+const DELEGATED = "/sys/kernel/cgroup/delegate";
+
+/** v2: the group is this user's, and nobody else's, as far as the kernel lets groups be given away. @param uid the host's */
+export function giveCgroup(directory: string, uid: number): void {
+  const files = readIfThere(DELEGATED)?.trim().split("\n") ?? [];
+  for (const place of [directory, ...files.map((file) => join(directory, file))]) {
+    const stat = statSync(place, { throwIfNoEntry: false });
+    if (stat === undefined) continue;
+    chownSync(place, uid, 0);
+    chmodSync(place, stat.mode & 0o755);
   }
 }
 

@@ -17,6 +17,8 @@ export function describePlan(plan: LaunchPlan): string {
     ["program", plan.program.operations.map(({ does, onError }) => describeAction(does) + suffix(onError))],
     ["cgroup directories", cgroups.directories],
     ["cgroup controllers", cgroups.controllers],
+    ["other cgroup controllers", cgroups.otherControllers],
+    ["cgroup owner", plan.cgroupOwner === undefined ? [] : [String(plan.cgroupOwner)]],
     [
       "cgroup writes",
       cgroups.writes.map(({ file, value, onError }) => `${file} = ${value}${suffix(onError)}`),

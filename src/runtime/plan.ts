@@ -11,6 +11,8 @@ export type LaunchPlan = {
   /** In the order of the player's descriptor indexes. */
   readonly descriptors: readonly DescriptorRequest[];
   readonly cgroups: CgroupPlan;
+  /** v2: whose the container's control group becomes, as the host's id; undefined: it stays as liblxc makes it. */
+  readonly cgroupOwner: number | undefined;
   readonly hooks: HostHooks;
   /** Namespaces that exist: the launcher checks that each path is a namespace of this type (NS_GET_NSTYPE). */
   readonly join: readonly { readonly type: NamespaceConfig["type"]; readonly path: string }[];

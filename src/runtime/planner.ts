@@ -3,6 +3,7 @@ import { AtomfsError } from "../core/errors.ts";
 import { refuse } from "../formats/oci/runtime-config/reader.ts";
 import type { NamespaceType, ProcessConfig, RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
 import { planCapabilities } from "./capability-plan.ts";
+import { cgroupOwner } from "./cgroup-owner.ts";
 import { type CgroupPlan, planCgroups } from "./cgroup-plan.ts";
 import { ownsDev, planDevices } from "./device-plan.ts";
 import type { HostFacts } from "./host-facts.ts";
@@ -70,6 +71,7 @@ export function planLaunch(config: RuntimeConfig, host: HostFacts, options: Laun
     program: { operations: draft.operations },
     descriptors: draft.descriptors,
     cgroups,
+    cgroupOwner: cgroupOwner(config, host.cgroups.layout),
     hooks: {
       prestart: hooks.prestart,
       createRuntime: hooks.createRuntime,

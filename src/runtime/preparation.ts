@@ -17,7 +17,7 @@ import {
 import { connectUnix } from "../sys/socket.ts";
 import { makeUserNamespace } from "../sys/user-namespace.ts";
 import type { CgroupPlan } from "./cgroup-plan.ts";
-import { applyWrites, enableControllers, inheritedCpuset, removeCgroups } from "./cgroups.ts";
+import { applyWrites, enableControllers, giveCgroup, inheritedCpuset, removeCgroups } from "./cgroups.ts";
 import type { DescriptorRequest, LaunchPlan, MountIdMap } from "./plan.ts";
 import type { PreparedCgroups, PreparedLaunch } from "./prepared-launch.ts";
 import { encodeProgram } from "./program-codec.ts";
@@ -37,7 +37,7 @@ export type Places = {
 /** Makes a plan ready to be carried out: encodes what is encoded, says how what must be opened is opened. */
 export function prepareLaunch(plan: LaunchPlan, places: Places): PreparedLaunch {
   const { state } = plan;
-  const cgroups = prepareCgroups(plan.cgroups);
+  const cgroups = prepareCgroups(plan.cgroups, plan.cgroupOwner);
   const lines = [...plan.lxcConfig, ...cgroups.overrides];
   return {
     lxcConfig: lines.map(([key, value]) => configLine(key, value)).join(""),
@@ -74,7 +74,10 @@ function configLine(key: string, value: string): string {
  * liblxc makes the container's directories, because what it starts with in them is what a new cgroup namespace shows, and
  * because on v2 it hangs the device rules there.
  */
-function prepareCgroups(plan: CgroupPlan): PreparedCgroups & { readonly overrides: LaunchPlan["lxcConfig"] } {
+function prepareCgroups(
+  plan: CgroupPlan,
+  owner: number | undefined,
+): PreparedCgroups & { readonly overrides: LaunchPlan["lxcConfig"] } {
   const roots = plan.directories.map((directory) => directory.slice(0, -plan.path.length));
   const inEach = (path: string): string[] => roots.map((root) => `${root}/${path}`);
   const pivot = new Map(plan.lxcConfig).get("lxc.cgroup.dir.monitor.pivot");
@@ -91,11 +94,13 @@ function prepareCgroups(plan: CgroupPlan): PreparedCgroups & { readonly override
       if (systemd !== undefined) started = startScope(systemd.scope, systemd.unified);
       // liblxc refuses a directory that exists; an empty one is a left-over or the caller's kindness.
       removeCgroups(plan.directories);
-      for (const root of roots) enableControllers(root, plan.path, plan.controllers);
+      for (const root of roots) enableControllers(root, plan.path, plan);
     },
     whileWaiting() {
       started?.release();
-      return applyWrites(plan.writes);
+      const warnings = applyWrites(plan.writes);
+      if (owner !== undefined) for (const directory of plan.directories) giveCgroup(directory, owner);
+      return warnings;
     },
   };
 }

@@ -50,6 +50,7 @@ const prepare: Preparation = (_, { options, bundle, directory, config }) => {
     program: { operations: actions.map((does): Operation => ({ does, onError: "fail" })) },
     descriptors: console ? [{ kind: "console-socket" }] : [],
     cgroups,
+    cgroupOwner: undefined,
     hooks: {
       prestart: hooks.prestart,
       createRuntime: hooks.createRuntime,
