@@ -178,6 +178,16 @@ test("v2: the container has every controller of the machine, those of its limits
   expect(planCgroups(undefined, "/p", V1, "id", undefined).otherControllers).toEqual([]);
 });
 
+test("the scope bounds swap as v2 has it, without memory", () => {
+  const shown = (memory: object): unknown =>
+    planCgroups(resources({ memory }), "a.slice:b:c", V2, "id", new Map()).systemd?.scope.properties.find(
+      ({ name }) => name === "MemorySwapMax",
+    )?.values;
+  expect(shown({ limit: 100, swap: 150 })).toEqual(["50"]);
+  expect(shown({ limit: 100, swap: -1 })).toEqual([String(2n ** 64n - 1n)]);
+  expect(shown({ limit: 100 })).toBeUndefined();
+});
+
 test("unified files are written as they are, after what was converted", () => {
   expect(writes(V2, { memory: { limit: 5 }, unified: { "memory.max": "7", "memory.high": "6" } })).toEqual([
     "memory.max=5",

@@ -5,7 +5,7 @@ import { planV1 } from "./cgroup-v1.ts";
 import { planV2, v2Controllers } from "./cgroup-v2.ts";
 import { deviceState, lxcDeviceLines, v1DeviceWrites } from "./device-rules.ts";
 import type { CgroupFacts } from "./host-facts.ts";
-import { planScope, type SystemdScope } from "./systemd-plan.ts";
+import { planScope, type SystemdScope, swapProperty } from "./systemd-plan.ts";
 
 export type { CgroupWrite } from "./cgroup-target.ts";
 
@@ -78,7 +78,14 @@ export function planCgroups(
       ...(isV2 ? lxcDeviceLines(devices) : []),
     ],
     warnings,
-    systemd: scope === undefined ? undefined : { scope, unified: facts.unified },
+    systemd:
+      scope === undefined
+        ? undefined
+        : {
+            // First: what annotations say of it comes later.
+            scope: { ...scope, properties: [...swapProperty(writes), ...scope.properties] },
+            unified: facts.unified,
+          },
   };
 }
 

@@ -1,5 +1,6 @@
 import { AtomfsError } from "../core/errors.ts";
 import type { ResourcesConfig } from "../formats/oci/runtime-config/types.ts";
+import type { CgroupWrite } from "./cgroup-target.ts";
 import { cpuWeight } from "./cgroup-v2.ts";
 import { parseProperty, type SystemdProperty } from "./systemd-property.ts";
 
@@ -103,6 +104,15 @@ export function limitProperties(resources: ResourcesConfig | undefined, isV2: bo
   const pids = resources?.pidsLimit;
   if (pids !== undefined) put("TasksMax", pids > 0n ? pids : INFINITY);
   return found;
+}
+
+const SWAP_FILE = "/memory.swap.max";
+
+/** v2: the limit that systemd has for swap alone, which config.json has together with memory: what the planned writes make of it. */
+export function swapProperty(writes: readonly CgroupWrite[]): SystemdProperty[] {
+  const value = writes.findLast(({ file }) => file.endsWith(SWAP_FILE))?.value;
+  if (value === undefined) return [];
+  return [{ name: "MemorySwapMax", signature: "t", values: [value === "max" ? String(INFINITY) : value] }];
 }
 
 const DEFAULT_PERIOD = 100_000n;

@@ -12,7 +12,7 @@ import { readHostFacts } from "../read-host-facts.ts";
 import type { Session } from "../session.ts";
 import { holdDirectory } from "../state.ts";
 import { setPropertiesCall } from "../systemd-calls.ts";
-import { limitProperties } from "../systemd-plan.ts";
+import { limitProperties, swapProperty } from "../systemd-plan.ts";
 import { busctl } from "../systemd-scope.ts";
 import { existing } from "./state.ts";
 
@@ -37,7 +37,7 @@ export function updateContainer(session: Session, options: UpdateOptions): numbe
   const facts = readHostFacts(LXC_START).cgroups;
   const resources = wantedResources(options);
   const plan = planUpdate(resources, record.cgroupPath, facts, current);
-  const properties = limitProperties(resources, facts.layout === "v2");
+  const properties = [...swapProperty(plan.writes), ...limitProperties(resources, facts.layout === "v2")];
   // systemd would set its own values again at its next reload.
   if (record.systemdUnit !== undefined && properties.length > 0) {
     busctl(setPropertiesCall(record.systemdUnit, properties));
