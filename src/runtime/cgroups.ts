@@ -116,11 +116,14 @@ const DELEGATED = "/sys/kernel/cgroup/delegate";
 /** v2: the group is this user's, and nobody else's, as far as the kernel lets groups be given away. @param uid the host's */
 export function giveCgroup(directory: string, uid: number): void {
   const files = readIfThere(DELEGATED)?.trim().split("\n") ?? [];
-  for (const place of [directory, ...files.map((file) => join(directory, file))]) {
+  for (const file of [".", ...files]) {
+    const place = join(directory, file);
     const stat = statSync(place, { throwIfNoEntry: false });
     if (stat === undefined) continue;
     chownSync(place, uid, 0);
-    chmodSync(place, stat.mode & 0o755);
+    // liblxc lets a group write, and read what nobody may: the group above has the kernel's own modes.
+    const above = statSync(join(dirname(directory), file), { throwIfNoEntry: false });
+    chmodSync(place, (above ?? stat).mode & 0o755);
   }
 }
 
