@@ -57,13 +57,18 @@ export class Killer {
   }
 
   async #run(times: number): Promise<void> {
+    let isEngineWaiting = false;
     for (let i = 0; i < times && this.#isActive; i += 1) {
       await Bun.sleep(PAUSE_MS.least + this.#below(PAUSE_MS.most - PAUSE_MS.least));
       this.#scene.signal.throwIfAborted();
       const victim = this.#victims[this.#below(this.#victims.length)] ?? "crio-lxc";
       if (victim === "kubelet" || victim === "crio") await this.#killDaemon(victim);
       else await this.#killProcess(victim);
+      if (victim === "kubelet") isEngineWaiting = true;
+      if (victim === "crio") isEngineWaiting = false;
     }
+    // CRI-O keeps a killed kubelet's requests: the next kubelet's for the same pods wait four minutes for them.
+    if (isEngineWaiting) await this.#killDaemon("crio");
   }
 
   #below(limit: number): number {
