@@ -19,7 +19,6 @@ export type FailureCase = {
   readonly say: (text: string) => void;
 };
 
-const IMPORT = ['unknown = "import"', "import-seconds = 5"];
 const REFUSE = 'on-error = "refuse"';
 
 /** Whatever is wrong with AtomFS's store, the policy decides whether pods start, and it is told. */
@@ -58,9 +57,17 @@ async function configOf({ crio, known }: FailureCase): Promise<Sha256> {
   return image.id;
 }
 
+function policyFor({ image, importSeconds }: Trouble): readonly string[] {
+  if (image !== "unknown") return [];
+  return [
+    'unknown = "import"',
+    ...(importSeconds === undefined ? [] : [`import-seconds = ${importSeconds}`]),
+  ];
+}
+
 async function startsUnfixed(given: FailureCase, trouble: Trouble): Promise<void> {
   const { crio, promised } = given;
-  crio.policy(...IMPORT.slice(trouble.image === "unknown" ? 0 : 2));
+  crio.policy(...policyFor(trouble));
   rmSync(crio.log, { force: true });
   const image = given[trouble.image ?? "known"];
   const { sandbox, container } = await crio.runPod({ name: "unfixed", image });
@@ -96,7 +103,7 @@ async function startsUnfixed(given: FailureCase, trouble: Trouble): Promise<void
 
 async function startsNot(given: FailureCase, trouble: Trouble): Promise<void> {
   const { crio, promised } = given;
-  crio.policy(...IMPORT.slice(trouble.image === "unknown" ? 0 : 2), REFUSE);
+  crio.policy(...policyFor(trouble), REFUSE);
   const image = given[trouble.image ?? "known"];
   const options = { name: "refused", image };
   const sandbox = await crio.makeSandbox(options);

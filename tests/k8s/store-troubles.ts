@@ -19,6 +19,8 @@ export type Trouble = {
   readonly advice: RegExp;
   /** Of the container. Default: the one that the store knows, with a fix. */
   readonly image?: "known" | "unknown";
+  /** Where waiting for it is what goes wrong. */
+  readonly importSeconds?: number;
 };
 
 type Mend = () => Promise<void> | void;
@@ -89,6 +91,7 @@ export function storeTroubles(storeRoot: string, disk: SmallDisk, config: Sha256
         };
       },
       why: /more than 5 s/,
+      importSeconds: 5,
       advice: /atomfs import/,
       image: "unknown",
     },
@@ -99,7 +102,8 @@ export function storeTroubles(storeRoot: string, disk: SmallDisk, config: Sha256
         database.run("BEGIN EXCLUSIVE");
         return () => database.close();
       },
-      why: /more than 5 s|holds the catalog/,
+      why: /more than 5 s/,
+      importSeconds: 5,
       advice: /atomfs import/,
       image: "unknown",
     },

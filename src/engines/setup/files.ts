@@ -105,7 +105,7 @@ export function nextSteps({ podman, crio, isDefault }: SetupOptions): string[] {
   return [
     `systemctl daemon-reload && systemctl start ${unitNames(timersOf({ crio }))}`,
     ...(crio ? ["systemctl restart crio"] : []),
-    ...(podman ? ["atomfs import --all"] : []),
+    ...(podman || crio ? ["atomfs import --all"] : []),
     ...(podman && !isDefault ? ["podman run --runtime crio-lxc ..."] : []),
     ...(crio && !isDefault ? ["a RuntimeClass with the handler crio-lxc"] : []),
   ];
