@@ -10,6 +10,7 @@ import { NODE_NAMES, REGISTRY } from "../../scripts/k8s/place.ts";
 import { AtomfsError } from "../../src/core/errors.ts";
 import { abortOnSignals } from "../../src/sys/interruption.ts";
 import { crioAlone } from "./crio-alone.ts";
+import { daemonSet } from "./daemonset.ts";
 import { evictedPods } from "./evicted-pods.ts";
 import { interruptedStartLeaves } from "./interrupted-start.ts";
 import { leftOvers } from "./left-overs.ts";
@@ -63,6 +64,7 @@ async function onCluster(options: Options, story: Story, signal: AbortSignal): P
   const scene = new Scene({ cluster, story, promised, signal, vulnerable });
   if (has("story")) {
     await nodesTell(cluster, promised);
+    await daemonSet(cluster, promised, signal);
     await pulledAlways(cluster, promised);
     await userNamespacePod(cluster, `${REGISTRY}/demo/feed:1.0`, promised);
   }
