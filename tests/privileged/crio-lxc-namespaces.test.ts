@@ -46,15 +46,16 @@ test("a user namespace: its own proc and sysfs, and nothing left of what the ker
 });
 
 test("in a user namespace the OOM score is what it would be without", () => {
-  const scoreOf = (...changes: readonly ((config: Config) => void)[]): string => {
+  const scoreOf = (score: number, ...changes: readonly ((config: Config) => void)[]): string => {
     const id = lab.container((config) => {
       for (const change of changes) change(config);
       config.process.args = ["cat", "/proc/self/oom_score_adj"];
-      config.process["oomScoreAdj"] = -500;
+      config.process["oomScoreAdj"] = score;
     });
     return lab.must("run", "--bundle", lab.bundle, id);
   };
-  expect(scoreOf(inUserNamespace)).toBe(scoreOf());
+  expect(scoreOf(300, inUserNamespace)).toBe("300\n");
+  expect(scoreOf(-500, inUserNamespace)).toBe(scoreOf(-500));
 });
 
 test("a user namespace opens the way through the state directory, and nothing in it", () => {
