@@ -49,9 +49,14 @@ export async function buildNodeImage(options: NodeImageOptions): Promise<string>
 
 async function unpackPackages(work: string, root: string, signal: AbortSignal): Promise<void> {
   const downloads = join(work, "packages");
-  // apt-get drops its rights for a download, if it may write as somebody else.
-  await mkdir(downloads, { mode: 0o755 });
-  await run(["apt-get", "download", "-q", ...PACKAGES], { cwd: downloads, signal });
+  await mkdir(downloads);
+  const options = { cwd: downloads, signal };
+  const { code } = await run(["apt-get", "download", "-q", ...PACKAGES], { ...options, okCodes: [0, 100] });
+  if (code !== 0) {
+    // The lists are older than the archive, or were never there.
+    await run(["apt-get", "update", "-q"], options);
+    await run(["apt-get", "download", "-q", ...PACKAGES], options);
+  }
   for (const name of await readdir(downloads))
     await run(["dpkg", "--extract", join(downloads, name), root], { signal });
 }
