@@ -43,6 +43,7 @@ import { Store } from "../../src/store/store.ts";
 import { readMountinfo } from "../../src/sys/mountinfo.ts";
 import { run } from "../../src/sys/process.ts";
 import { readXattrs, setXattr } from "../../src/sys/xattr.ts";
+import { ATOMFS } from "../support/atomfs-program.ts";
 import { tarDirectory, writeOciLayout } from "../support/oci-image.ts";
 import { patience } from "../support/slowness.ts";
 import { treeDifferences } from "../support/tree-differences.ts";
@@ -428,8 +429,7 @@ describe("a made image", () => {
   test("the command line: one image, all images, and those that fail", async () => {
     const root = join(work, "cli-store");
     const command = async <T>(...args: string[]): Promise<{ code: number; answer: T }> => {
-      const main = join(import.meta.dir, "../../src/main.ts");
-      const { code, stdout } = await run([process.execPath, main, "--json", "--root", root, ...args], {
+      const { code, stdout } = await run([...ATOMFS, "--json", "--root", root, ...args], {
         env: { ...process.env, ...env },
         okCodes: [0, 2, 3, 4],
       });

@@ -7,7 +7,7 @@ import { readMountinfo } from "../../src/sys/mountinfo.ts";
 import { run } from "../../src/sys/process.ts";
 import { atomfs, startAtomfs } from "../support/atomfs-program.ts";
 import { makeWorld } from "../support/make-world.ts";
-import { patience } from "../support/slowness.ts";
+import { patience, repetitions } from "../support/slowness.ts";
 
 /*
  * Commands are ended at many instants of their run; whatever the instant, the store must be one that fsck calls clean,
@@ -15,7 +15,7 @@ import { patience } from "../support/slowness.ts";
  */
 
 /** Kills of each command; the instants are spread evenly over its run, so that more of them lie closer together. */
-const KILLS = Number(process.env["ATOMFS_KILLS"] ?? "10");
+const KILLS = Number(process.env["ATOMFS_KILLS"] ?? repetitions(10));
 
 let work = "";
 let root = "";

@@ -2,10 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fingerprintOf } from "../../src/engines/setup/files-on-disk.ts";
+import { ATOMFS } from "../support/atomfs-program.ts";
 import { patience } from "../support/slowness.ts";
 
 /** `install` and `uninstall` killed by strace(1) as they enter each of the system calls that change the disk. Needs root and strace. */
-const MAIN = join(import.meta.dir, "../../src/main.ts");
 const LIMIT_MS = patience(300_000);
 
 let work = "";
@@ -26,7 +26,7 @@ const INSTALL = ["install", "--podman", "--crio", "--programs"];
 
 function argv(verb: "install" | "uninstall"): string[] {
   const words = verb === "install" ? [...INSTALL, join(work, "programs")] : [verb];
-  return [process.execPath, MAIN, ...words, "--destdir", machine];
+  return [...ATOMFS, ...words, "--destdir", machine];
 }
 
 function run(verb: "install" | "uninstall"): void {

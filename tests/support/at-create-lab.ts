@@ -11,6 +11,7 @@ import { writePodmanConfig } from "../../scripts/demo/podman-config.ts";
 import { runDirectoryOf } from "../../src/mounts/molecule-mounts.ts";
 import { readMountinfo } from "../../src/sys/mountinfo.ts";
 import { run } from "../../src/sys/process.ts";
+import { ATOMFS } from "./atomfs-program.ts";
 
 const REPOSITORY = join(import.meta.dir, "../..");
 const RUNTIME_STATE = "/run/crio-lxc";
@@ -83,7 +84,7 @@ export class AtCreateLab implements AsyncDisposable {
   }
 
   #atomfs(args: readonly string[]): ReturnType<typeof run> {
-    const argv = [process.execPath, join(REPOSITORY, "src/main.ts"), ...args] as const;
+    const argv = [...ATOMFS, ...args] as const;
     return run(argv, { env: this.env, okCodes: [0, 3] });
   }
 
@@ -154,7 +155,7 @@ export class AtCreateLab implements AsyncDisposable {
     const { env, place, storeRoot } = this;
     await run(["podman", "pod", "rm", "--all", "--force", "--time", "0"], { env, okCodes: [0, 1, 125] });
     await run(["podman", "rm", "--all", "--force", "--time", "0"], { env, okCodes: [0, 1, 125] });
-    await run([process.execPath, join(REPOSITORY, "src/main.ts"), "unmount"], { env, okCodes: [0, 4] });
+    await run([...ATOMFS, "unmount"], { env, okCodes: [0, 4] });
     for (const { target } of readMountinfo().reverse()) {
       if (target.startsWith(`${place}/`)) await run(["umount", target], { okCodes: [0, 1, 32] });
     }

@@ -1,11 +1,10 @@
-import { join } from "node:path";
 import { buildDemoImages, type DemoImages } from "../../scripts/demo/images.ts";
 import { openWorkplace, type Place, type Workplace } from "../../scripts/demo/workplace.ts";
 import { PodmanEngine } from "../../src/engines/podman/containers.ts";
 import { Store } from "../../src/store/store.ts";
 import { run } from "../../src/sys/process.ts";
+import { ATOMFS } from "./atomfs-program.ts";
 
-const MAIN = join(import.meta.dir, "../../src/main.ts");
 const CACHE = "/var/cache/atomfs-demo";
 
 export type ContainerRow = {
@@ -52,7 +51,7 @@ export class FixMachine implements AsyncDisposable {
 
   /** `atomfs --json ARGS`: whatever it ends with is an answer. */
   async atomfs<T>(...args: string[]): Promise<Answer<T>> {
-    const { code, stdout, stderr } = await run([process.execPath, MAIN, "--json", ...args], {
+    const { code, stdout, stderr } = await run([...ATOMFS, "--json", ...args], {
       env: this.workplace.env,
       okCodes: [0, 1, 2, 3, 4, 5, 6, 7, 8],
     });

@@ -4,7 +4,7 @@ import { type LxcVersion, lxcRoot } from "./work-disk.ts";
 
 const BUN = "node_modules/.bin/bun";
 const REPOSITORY = "/work/repository";
-const ENVIRONMENT = { TEST_SLOWNESS: String(SLOWNESS) };
+const ENVIRONMENT = { TEST_SLOWNESS: String(SLOWNESS), TEST_ATOMFS: `${REPOSITORY}/dist/atomfs` };
 
 /** Tests that a guest without network cannot run, or that another job is. */
 export const NOT_IN_GUEST: Readonly<Record<string, string>> = {
