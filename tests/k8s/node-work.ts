@@ -5,6 +5,8 @@ import { nodeEnv } from "../../scripts/k8s/node-files.ts";
 import { type NodeName, nodeDirectory } from "../../scripts/k8s/place.ts";
 import type { Scene } from "./scene.ts";
 
+const TRIES = 20;
+
 /** What an operator and a timer do on a node meanwhile, one command after the other: some of them are killed. */
 export class NodeWork {
   readonly #scene: Scene;
@@ -45,7 +47,7 @@ export class NodeWork {
     }
   }
 
-  /** Until it was done: it may be killed, and the store may be busy. */
+  /** Tried again and again: it may be killed, the store may be busy, and containers may still be made of the image. */
   async forget(image: string): Promise<void> {
     const has = async (): Promise<boolean> => {
       const images = await this.#scene
@@ -53,7 +55,7 @@ export class NodeWork {
         .catch(() => undefined);
       return images === undefined || images.some(({ names }) => names.some((name) => name.includes(image)));
     };
-    while (await has()) await this.#once(["images", "remove", image]);
+    for (let i = 0; i < TRIES && (await has()); i += 1) await this.#once(["images", "remove", image]);
   }
 
   async #once(args: readonly string[]): Promise<void> {

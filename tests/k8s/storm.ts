@@ -28,6 +28,7 @@ const POLICY = '[at-create]\nunknown = "import"\non-error = "refuse"\n';
 export async function storm(scene: Scene, node: NodeName, options: StormOptions): Promise<void> {
   const { pods, seed } = options;
   for (const app of APPS) await scene.cluster.kubectl.run(["delete", "deployment", app]);
+  await scene.cluster.kubectl.run(["delete", "pod", "--all"]);
   const policy = join(nodeDirectory(node), "atomfs.toml");
   await writeFile(policy, POLICY);
   const half = Math.floor(pods / 2);
