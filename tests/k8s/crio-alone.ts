@@ -5,7 +5,7 @@ import type { Promised } from "../../scripts/k8s/cluster-story.ts";
 import { LoneCrio } from "../../scripts/k8s/lone-crio.ts";
 import { startManyContainers } from "../../scripts/k8s/many-containers.ts";
 import { PLACE, storeOf } from "../../scripts/k8s/place.ts";
-import { failurePolicies, versionIn } from "./failure-policy.ts";
+import { because, failurePolicies, versionIn } from "./failure-policy.ts";
 import { gcFollowsCrio } from "./gc-follows-crio.ts";
 import { imageStoreUnderRunc } from "./image-store.ts";
 import { SmallDisk } from "./small-disk.ts";
@@ -48,7 +48,7 @@ async function manyAtOnce(
   const { ms, running, failures, remove } = await startManyContainers(crio, { name: "many", image }, number);
   promised(
     running === number.containers,
-    `${number.containers} containers with a fix that are started at once all run (${failures.join("; ")})`,
+    `${number.containers} containers with a fix that are started at once all run${because(failures)}`,
   );
   say(`${number.containers} containers in ${(ms / 1000).toFixed(1)} s`);
   await remove();
