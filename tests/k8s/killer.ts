@@ -69,6 +69,18 @@ export class Killer {
     }
     // CRI-O keeps a killed kubelet's requests: the next kubelet's for the same pods wait four minutes for them.
     if (isEngineWaiting) await this.#killDaemon("crio");
+    while (this.#isActive) {
+      this.#restartKubelet();
+      await Bun.sleep(PAUSE_MS.least);
+    }
+  }
+
+  /** One that starts while CRI-O is away ends by itself. */
+  #restartKubelet(): void {
+    const { cluster } = this.#scene;
+    const node = this.#node;
+    if (cluster.daemonsOf(node).kubelet.child.exitCode === null) return;
+    cluster.replaceDaemons(node, { kubelet: startKubelet({ node, kubectl: cluster.kubectl }) });
   }
 
   #below(limit: number): number {
