@@ -59,11 +59,11 @@ test("the machine's own status file re-encodes to the same bytes", () => {
 /** Hand-made control files that try every rule by which dpkg rewrites what it reads. */
 const ODD_CONTROLS: readonly string[] = [
   "package: odd-case\nVERSION: 0:1.0-0\narchitecture: all\nMaintainer: A <a@b>\nDescription: x\n",
-  "Package: odd-deps\nVersion: 1\nArchitecture: all\nMaintainer: A <a@b>\nDescription: x\n y\n .\n z\nDepends: a(>=1) |B ( << 0:2-1 ),c:any(=  3),\n d (> 1), e (< 2), f (4)\nConflicts: q\nBreaks: r | s\nEnhances: t\nProvides: u (= 1)\n",
+  "Package: odd-deps\nVersion: 1\nArchitecture: all\nMaintainer: A <a@b>\nDescription: x\n y\n .\n z\nDepends: a(>=1) |B ( << 0:2-1 ),c:any(=  3),\n d (> 1), e (< 2), f (4)\nConflicts: q\nBreaks: r, s\nEnhances: t\nProvides: u (= 1)\n",
   "Package: odd-fields\nX-Last: 1\nHomepage:   http://x/  \nVersion: 2:1:2-3\nDescription:   spaced  \nBuilt-Using: g (= 1)\nArchitecture: amd64\nMulti-Arch: SAME\nEssential: YES\nProtected: no\nMaintainer: \u00c3\u00a0\nSource: src (9)\nPriority: Extra\nSection: libs\nOrigin: O\nBugs: B\nInstalled-Size: 5\nTag: a,\n b\n",
   "Package: odd-no\nEssential: no\nMulti-Arch: no\nVersion: 1-0\nArchitecture: all\nMaintainer: x\nPriority: weird\nRecommends: a\nSuggests: b\nPre-Depends: c\nReplaces: d\nDescription:\n only long\n",
   "Package: odd-names\nVersion: 1.0-1\nArchitecture: all\nMaintainer: x\nDescription: x\nRecommended: a\nOptional: b\nClass: optional\nempty-field:\nLast: y\n",
-  "Package: odd-archive\nVersion: 1.0\nArchitecture: all\nMaintainer: x\nFilename: f\nSize: 3\nMD5sum: 00\nSHA256: 11\nDescription-md5: 22\nDescription: x\nConfig-Version: 3\n",
+  "Package: odd-archive\nVersion: 1.0\nArchitecture: all\nMaintainer: x\nFilename: f\nSize: 3\nMD5sum: 00\nSHA256: 11\nDescription-md5: 22\nDescription: x\n",
 ];
 
 /** The paragraphs of the newest index that apt has on this machine, with what the index adds taken out. */
@@ -90,7 +90,7 @@ test(
     for (const [index, control] of controls.entries()) debs.push(await makeDeb(`c${index}`, control));
     await dpkg(root, "--unpack", ...debs);
     const written = new Map(parseStatus(statusOf(root)).map((each) => [each.package as string, each]));
-    let compared = 0;
+    const compared = new Set<string>();
     for (const control of controls) {
       const stanza = replaceStanza(undefined, {
         control: parseOneParagraph(Buffer.from(control, "latin1")),
@@ -100,9 +100,11 @@ test(
       const theirs = written.get(stanza.package.toLowerCase());
       if (theirs === undefined) continue;
       expect(encodeStatus([stanza])).toBe(encodeStatus([theirs]));
-      compared++;
+      compared.add(control);
     }
-    expect(compared).toBeGreaterThanOrEqual(ODD_CONTROLS.length + Math.floor(real.length * 0.95));
+    expect(ODD_CONTROLS.filter((control) => !compared.has(control))).toEqual([]);
+    // Packages that dpkg refuses beside others (a conflict, another architecture) have no stanza.
+    expect(compared.size).toBeGreaterThanOrEqual(ODD_CONTROLS.length + Math.floor(real.length * 0.95));
   },
   { timeout: patience(300_000) },
 );
