@@ -1,9 +1,6 @@
-import { join } from "node:path";
 import { parseSha256, type Sha256 } from "../core/digest.ts";
-import { AtomfsError } from "../core/errors.ts";
-import { hasCode } from "../sys/ffi.ts";
-import { readFileBounded, writeAtomic } from "../sys/files.ts";
 import type { StoreLayout } from "./layout.ts";
+import { type NoteFile, readNote, writeNote } from "./note-file.ts";
 import type { ImageRecord } from "./records.ts";
 import { namesOf, type State } from "./state.ts";
 
@@ -12,8 +9,7 @@ import { namesOf, type State } from "./state.ts";
  * when it is gone from there. Losing the file only lets the grace times begin anew.
  */
 
-const VERSION = 1;
-const MAX_BYTES = 64 * 1024 * 1024;
+const NOTE: NoteFile<EngineImages> = { name: "engine-images.json", maxBytes: 64 * 1024 * 1024, parse };
 /** The source of an image that an engine's storage held, as the journal has it. */
 const FOLLOWS_ENGINE = "containers-storage:";
 
@@ -46,25 +42,14 @@ export type Followed = {
   readonly waiting: readonly { readonly config: Sha256; readonly absentSince: number }[];
 };
 
-function pathOf(layout: StoreLayout): string {
-  return join(layout.root, "engine-images.json");
-}
-
 /** Anything but a whole file of this version is as good as none. */
 export function readEngineImages(layout: StoreLayout): EngineImages {
-  try {
-    return parse(JSON.parse(readFileBounded(pathOf(layout), MAX_BYTES).toString("utf8")));
-  } catch (error) {
-    if (error instanceof SyntaxError || error instanceof AtomfsError || hasCode(error, "ENOENT", "ELOOP"))
-      return new Map();
-    throw error;
-  }
+  return readNote(layout, NOTE) ?? new Map();
 }
 
-function parse(value: unknown): EngineImages {
-  const { version, images } = (value ?? {}) as { readonly version?: unknown; readonly images?: unknown };
+function parse({ images }: Readonly<Record<string, unknown>>): EngineImages | undefined {
   const records = new Map<Sha256, EngineImage>();
-  if (version !== VERSION || typeof images !== "object" || images === null) return records;
+  if (typeof images !== "object" || images === null) return undefined;
   for (const [config, each] of Object.entries(images)) {
     const { storage, absentSince } = (each ?? {}) as { storage?: unknown; absentSince?: unknown };
     if (typeof storage !== "string") continue;
@@ -77,8 +62,7 @@ function parse(value: unknown): EngineImages {
 /** The caller holds the store's lock. */
 export function writeEngineImages(layout: StoreLayout, records: EngineImages): void {
   const images = Object.fromEntries([...records].sort(([a], [b]) => (a < b ? -1 : 1)));
-  const bytes = Buffer.from(`${JSON.stringify({ version: VERSION, images })}\n`);
-  writeAtomic(pathOf(layout), bytes, { mode: 0o600, temporaryDirectory: layout.tmp });
+  writeNote(layout, NOTE, { images });
 }
 
 /** Notes that an engine holds an image. The caller holds the store's lock. */

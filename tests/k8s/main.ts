@@ -9,6 +9,7 @@ import { ClusterStory } from "../../scripts/k8s/cluster-story.ts";
 import { NODE_NAMES, REGISTRY } from "../../scripts/k8s/place.ts";
 import { AtomfsError } from "../../src/core/errors.ts";
 import { abortOnSignals } from "../../src/sys/interruption.ts";
+import { printSummary } from "../support/summary.ts";
 import { crioAlone } from "./crio-alone.ts";
 import { daemonSet } from "./daemonset.ts";
 import { evictedPods } from "./evicted-pods.ts";
@@ -86,7 +87,5 @@ try {
   console.log(error);
   promised(false, `the tests came to their end: ${error instanceof Error ? error.message : String(error)}`);
 }
-if (failed.length > 0)
-  console.log(`\nFailed:\n${failed.map((name) => `  ${name.split("\n")[0]}`).join("\n")}`);
-console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+printSummary(counts, { skipped: [], failed: failed.map((name) => name.split("\n")[0] ?? name) });
 process.exit(counts.failed > 0 || counts.passed === 0 ? 1 : 0);
