@@ -16,12 +16,12 @@ type Descriptor = {
 const REF_NAME = "org.opencontainers.image.ref.name";
 const REQUEST = /^\/v2\/(?<repository>.+)\/(?<kind>manifests|blobs)\/(?<reference>[^/]+)$/;
 
-/** Serves until this program ends. */
-export function serveLayout(layout: string, hostname: string, port: number): void {
+/** Serves until it is disposed of, and keeps the program alive so long. */
+export function serveLayout(layout: string, hostname: string, port: number): Disposable {
   const { manifests } = JSON.parse(readFileSync(join(layout, "index.json"), "utf8")) as {
     readonly manifests: readonly Descriptor[];
   };
-  Bun.serve({
+  return Bun.serve({
     hostname,
     port,
     fetch: (request) => {

@@ -34,8 +34,11 @@ const SYSCTLS = [
 const FIXED_PACKAGE = "libdemo1";
 const READY_MS = 300_000;
 
-/** Programs, network, registry and CRI-O's configuration; crio-lxc as an administrator installs it. */
-export async function makeNode(runtime: Runtime): Promise<void> {
+/**
+ * Programs, network and CRI-O's configuration; crio-lxc as an administrator installs it.
+ * @returns the registry that critest's images come from
+ */
+export async function makeNode(runtime: Runtime): Promise<Disposable> {
   for (const name of ["crio", "pinns", "crictl", "critest", "runc"])
     symlinkSync(join(CRITEST, "bin", name), join("/usr/local/bin", name));
   // critest loads AppArmor profiles by sudo; here is nobody but root.
@@ -58,10 +61,10 @@ export async function makeNode(runtime: Runtime): Promise<void> {
     "-j",
     "MASQUERADE",
   ]);
-  const [hostname = "", port = ""] = REGISTRY.split(":");
-  serveLayout(join(CRITEST, "images"), hostname, Number(port));
   for (const [path, text] of Object.entries(files(runtime))) put(path, text);
   if (runtime === "crio-lxc") await run(["/work/repository/dist/atomfs", "install", "--crio", "--default"]);
+  const [hostname = "", port = ""] = REGISTRY.split(":");
+  return serveLayout(join(CRITEST, "images"), hostname, Number(port));
 }
 
 function put(path: string, text: string, mode = 0o644): void {

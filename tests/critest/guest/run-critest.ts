@@ -10,7 +10,7 @@ const request = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8")) as Crite
 const consoleFile = openSync("/dev/console", "w");
 const say = (what: string): void => writeFileSync(consoleFile, `\nVM ${what}\n`);
 
-await makeNode(request.runtime);
+using _registry = await makeNode(request.runtime);
 const crio = await startCrio(join(RESULTS, "crio.log"));
 say("CRI-O is ready");
 if (request.runtime === "crio-lxc") {
