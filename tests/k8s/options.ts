@@ -20,7 +20,7 @@ export type Options = {
 };
 
 /** A slice that fits into a quarter of an hour with everything else, on a loaded machine, too. */
-const DEFAULTS = { pods: 40, seed: 20261124 } as const;
+const DEFAULTS = { pods: 100, seed: 20261124 } as const;
 
 /** @throws AtomfsError "usage" */
 export function parseOptions(words: readonly string[]): Options {
