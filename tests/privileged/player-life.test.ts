@@ -114,8 +114,9 @@ describe("the life of an init", () => {
       "start closed",
       "exit 0",
     ]);
+    // There is no descriptor of that number: the player ends by itself.
     const none = await talk(handed, [`hand 1 ${host}`], program);
-    expect(none).toEqual(["waiting 0", "exit 1"]);
+    expect(none).toEqual(["waiting 0", "control closed", "exit 1"]);
   });
 
   /** Says one word after each event, and one more as soon as an end was reported. */
@@ -134,10 +135,12 @@ describe("the life of an init", () => {
       text = lines.pop() ?? "";
       for (const line of lines) {
         events.push(line);
-        const word = left.shift();
-        if (word !== undefined) child.stdin.write(`${word}\n`);
-        // Nothing is reported about a connection that says nothing, or about what is handed over.
-        if (word === "refuse" || word?.startsWith("hand ")) child.stdin.write(`${left.shift() ?? "close"}\n`);
+        let word: string | undefined;
+        do {
+          word = left.shift();
+          if (word !== undefined) child.stdin.write(`${word}\n`);
+          // Nothing is reported about a connection that says nothing, or about what is handed over.
+        } while (word === "refuse" || word?.startsWith("hand "));
       }
     }
     await child.exited;

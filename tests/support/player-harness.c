@@ -254,7 +254,8 @@ static int receive_console(int fd)
 
 static void obey(pid_t child)
 {
-    char line[64];
+    /* With the longest path. */
+    char line[4096 + 16];
     if (fgets(line, sizeof line, stdin) == NULL) exit(98);
     line[strcspn(line, "\n")] = 0;
     if (strcmp(line, "continue") == 0) say(control, 16);

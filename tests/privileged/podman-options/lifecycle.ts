@@ -11,6 +11,11 @@ const DEAF = [
   "trap '' TERM; echo ready; while :; do sleep 0.1; done",
 ];
 const READY = ["sh", "until podman logs NAME 2>/dev/null | grep -q ready; do sleep 0.1; done"];
+/** runc's start ends before it is known that the program cannot be executed. */
+const ENDED = [
+  "sh",
+  "while [ $(podman inspect --format '{{.State.Status}}' NAME) = running ]; do sleep 0.1; done",
+];
 const STATE = [
   "inspect",
   "--format",
@@ -96,7 +101,7 @@ export const LIFECYCLE: readonly Case[] = [
       "start NAME",
       "restart -t 0 NAME",
       STATE,
-      ["sh", "sleep 0.5"],
+      ["sh", "until [ $(podman logs NAME | grep -c started) = 2 ]; do sleep 0.1; done"],
       "logs NAME",
       "stop -t 0 NAME",
       STATE,
@@ -139,11 +144,11 @@ export const LIFECYCLE: readonly Case[] = [
       "create --name NAME --network none IMAGE /garbage",
       "init NAME",
       "start NAME",
-      ["sh", "sleep 1"],
+      ENDED,
       STATE,
       ["ps", "-a", "--filter", "name=NAME", "--format", "{{.Status}} {{.ExitCode}}"],
       "start NAME",
-      ["sh", "sleep 1"],
+      ENDED,
       STATE,
       "wait NAME",
       "logs NAME",
@@ -250,8 +255,7 @@ export const LIFECYCLE: readonly Case[] = [
       "exec --privileged -u 1000 NAME probe status",
       "exec -t NAME sh -c tty",
       "exec -d NAME touch /detached",
-      ["sh", "sleep 0.3"],
-      "exec NAME ls /detached",
+      ["sh", "until podman exec NAME ls /detached 2>/dev/null; do sleep 0.1; done"],
       ["exec", "NAME", "sh", "-c", "exit 7"],
       ["exec", "NAME", "sh", "-c", "kill -9 $$"],
       ["sh", "echo through stdin | podman exec -i NAME cat"],
@@ -309,6 +313,7 @@ export const LIFECYCLE: readonly Case[] = [
     "top, stats, cp, diff, port",
     [
       `${START} IMAGE sh -c`.split(" ").concat("sleep 999 & exec sleep 1000"),
+      ["sh", "until [ $(podman top NAME comm | grep -c sleep) = 2 ]; do sleep 0.1; done"],
       ["sh", "podman top NAME pid comm args user | sed 's/  */ /g; s/^[0-9][0-9]* /N /'"],
       ["sh", "podman stats --no-stream --format '{{.PIDs}} {{.Name}}' NAME"],
       ["sh", "podman stats --no-stream --format json NAME | tr -d ' ' | grep -c '\"mem_usage\":\"[1-9]'"],
@@ -391,10 +396,7 @@ export const LIFECYCLE: readonly Case[] = [
     "--rm -d",
     [
       `${START} --rm IMAGE true`,
-      [
-        "sh",
-        "for i in 1 2 3 4 5 6 7 8 9 10; do podman container exists NAME || break; sleep 0.1; done; podman container exists NAME; echo $?",
-      ],
+      ["sh", "while podman container exists NAME; do sleep 0.1; done; podman container exists NAME; echo $?"],
     ],
     [/^1$/m],
   ),
@@ -431,10 +433,11 @@ export const LIFECYCLE: readonly Case[] = [
       `${START} --cidfile DIR/cid --pidfile DIR/pid --conmon-pidfile DIR/conmon IMAGE sleep 1000`,
       [
         "sh",
-        "cat /proc/$(cat DIR/pid)/comm; cat /proc/$(cat DIR/conmon)/comm; wc -c < DIR/cid; [ $(podman inspect --format '{{.State.Pid}}' NAME) = $(cat DIR/pid) ] && echo same; awk '/PPid/{print $2}' /proc/$(cat DIR/pid)/status | xargs -I{} cat /proc/{}/comm",
+        // runc's start ends before the program is executed.
+        "until [ $(cat /proc/$(cat DIR/pid)/comm) = sleep ]; do sleep 0.05; done; cat /proc/$(cat DIR/conmon)/comm; wc -c < DIR/cid; [ $(podman inspect --format '{{.State.Pid}}' NAME) = $(cat DIR/pid) ] && echo same; awk '/PPid/{print $2}' /proc/$(cat DIR/pid)/status | xargs -I{} cat /proc/{}/comm",
       ],
     ],
-    ["sleep\nconmon\n", "same"],
+    ["conmon\n", "same"],
   ),
   script(
     "a health check",
