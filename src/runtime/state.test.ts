@@ -97,6 +97,9 @@ describe("status", () => {
     expect(statusOf(record("x", { init: alive }), () => false)).toBe("running");
     expect(statusOf(record("x", { init: alive, started: true }), () => true)).toBe("paused");
   });
+  test("what is frozen is paused, also before its start", () => {
+    expect(statusOf(record("x", { init: alive }), () => true)).toBe("paused");
+  });
 });
 
 test("a file is replaced in the umask's mode, and a failure leaves nothing", () => {

@@ -217,15 +217,16 @@ function isProcessName(value: unknown): value is ProcessName {
   return Number.isSafeInteger(pid) && Number.isSafeInteger(startTime);
 }
 
-/** @param isFrozen asked only if it matters */
+/** @param isFrozen asked only of a process that is there */
 export function statusOf(record: ContainerRecord, isFrozen: () => boolean): Status {
   if (record.init === undefined) return "creating";
   const stat = readStat(record.init.pid);
   // Another start time is another process with the same number.
   if (stat === undefined || stat.startTime !== record.init.startTime) return "stopped";
   if (stat.state === "Z" || stat.state === "X") return "stopped";
-  if (!record.started && isPlayer(record.init.pid)) return "created";
-  return isFrozen() ? "paused" : "running";
+  // Before "created": what is frozen does not hear a `start`, which would wait for it and keep `resume` out.
+  if (isFrozen()) return "paused";
+  return !record.started && isPlayer(record.init.pid) ? "created" : "running";
 }
 
 function isPlayer(pid: number): boolean {

@@ -334,6 +334,21 @@ test("pause freezes, resume thaws, KILL ends what is paused", () => {
   expect(waitChild(init)).toBe(137);
 });
 
+test("what is paused before its start is not started until it is resumed: a start would wait with the lock in its hands", () => {
+  container(SLEEP);
+  create();
+  expect(lab("pause", id).code).toBe(0);
+  expect(status()).toBe("paused");
+  expect(lab("start", id)).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("cannot start a container in the paused state"),
+  });
+  expect(lab("resume", id)).toEqual({ code: 0, stdout: "", stderr: "" });
+  expect(status()).toBe("created");
+  expect(lab("start", id).code).toBe(0);
+  expect(status()).toBe("running");
+});
+
 test("run gives the exit code and deletes", () => {
   container(["/bin/busybox", "sh", "-c", "exit 7"]);
   expect(lab("run", "-b", join(scratch, "bundle"), id).code).toBe(7);

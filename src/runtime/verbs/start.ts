@@ -24,6 +24,9 @@ export async function startHeld(session: Session, held: Held, record: ContainerR
   if (status === "stopped" || status === "creating") {
     throw new AtomfsError("failed", `cannot start a container that has stopped: ${record.id}`);
   }
+  if (status === "paused") {
+    throw new AtomfsError("failed", `cannot start a container in the paused state: ${record.id}`);
+  }
   if (status !== "created") {
     throw new AtomfsError("failed", `cannot start an already running container: ${record.id}`);
   }
