@@ -1,4 +1,5 @@
 import { constants, fstatSync, openSync, readFileSync, readlinkSync, readSync } from "node:fs";
+import { joinAtoms } from "../atoms/join.ts";
 import type { TreePath } from "../core/bytestring.ts";
 import type { Sha256, VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
@@ -7,6 +8,7 @@ import { contentSize, type FileContent, type Tree } from "../core/tree.ts";
 import { VerityHasher } from "../core/verity.ts";
 import { readErofs } from "../formats/erofs/reader.ts";
 import { readMolecule } from "../store/molecule-file.ts";
+import type { Generation, ImageRecord } from "../store/records.ts";
 import { currentGeneration } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
 import { Fd, O_PATH } from "../sys/fd.ts";
@@ -19,16 +21,17 @@ const CHUNK = 1 << 20;
 export type RootState = {
   /** "shadowed": the current molecule, but the container wrote over files in which the molecules differ. */
   readonly status: "current" | "shadowed" | "outdated" | "unknown";
-  /** The molecule whose files the root has; undefined if it can't be told. */
+  /** The molecule whose files the root has; undefined if it can't be told, or if the image as it came never was one. */
   readonly molecule: VerityDigest | undefined;
   /** Paths that tell the image's molecules apart and don't have that molecule's content: the container wrote over them. */
   readonly shadowed: readonly TreePath[];
 };
 
-/** Trees of molecules, read once. */
+/** Trees of molecules and images, read once. */
 export class MoleculeTrees {
   readonly #store: Store;
   readonly #trees = new Map<VerityDigest, Tree>();
+  readonly #images = new Map<Sha256, Tree>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -40,6 +43,15 @@ export class MoleculeTrees {
     if (known !== undefined) return known;
     const tree = readErofs(readMolecule(this.#store.layout, molecule));
     this.#trees.set(molecule, tree);
+    return tree;
+  }
+
+  /** The image as it came, without any fix. @throws AtomfsError "bad-data" if one of its atoms is missing or damaged */
+  ofImage({ config, atoms }: ImageRecord): Tree {
+    const known = this.#images.get(config);
+    if (known !== undefined) return known;
+    const tree = joinAtoms(atoms.map((id) => this.#store.readAtom(id)));
+    this.#images.set(config, tree);
     return tree;
   }
 
@@ -63,19 +75,16 @@ export class MoleculeTrees {
  */
 export function inspectRoot(store: Store, trees: MoleculeTrees, config: Sha256, pid: number): RootState {
   const current = currentGeneration(store.state, config);
-  if (current === undefined) return { status: "unknown", molecule: undefined, shadowed: [] };
-  const known = new Map<VerityDigest, Tree>([[current.molecule, trees.get(current.molecule)]]);
-  // Newest first. Old ones may have been collected.
-  for (const { molecule } of [...(store.state.generations.get(config) ?? [])].reverse()) {
-    const tree = known.has(molecule) ? undefined : trees.find(molecule);
-    if (tree !== undefined) known.set(molecule, tree);
-  }
+  const image = store.state.images.get(config);
+  if (current === undefined || image === undefined)
+    return { status: "unknown", molecule: undefined, shadowed: [] };
+  const known = knownTrees(store, trees, image, current);
   using root = openRoot(pid);
-  const contents = distinguishingContents([...known.values()]);
+  const contents = distinguishingContents(known.map(({ tree }) => tree));
   const seen = new Map([...contents].map(([path, each]) => [path, measure(root, path, each)]));
   const differing = (tree: Tree): TreePath[] =>
     [...seen].filter(([path, key]) => keyAt(tree, path) !== key).map(([path]) => path);
-  const candidates = [...known].map(([molecule, tree]) => ({ molecule, shadowed: differing(tree) }));
+  const candidates = known.map(({ molecule, tree }) => ({ molecule, shadowed: differing(tree) }));
   const least = Math.min(...candidates.map(({ shadowed }) => shadowed.length));
   const best = candidates.filter(({ shadowed }) => shadowed.length === least);
   const [first] = best;
@@ -86,6 +95,31 @@ export function inspectRoot(store: Store, trees: MoleculeTrees, config: Sha256, 
   // As near to an older one: nothing is claimed.
   if (best.length > 1) return { status: "unknown", molecule: undefined, shadowed };
   return { status: "shadowed", molecule, shadowed };
+}
+
+type KnownTree = { readonly molecule: VerityDigest | undefined; readonly tree: Tree };
+
+/**
+ * What the root of one of the image's containers can be: its molecules, the current one first, then from the newest to the
+ * oldest. Old ones may have been collected. The image itself is always among them: where the fix was there first, it never
+ * was a molecule of this store, and yet an engine runs it.
+ */
+function knownTrees(
+  store: Store,
+  trees: MoleculeTrees,
+  image: ImageRecord,
+  current: Generation,
+): readonly KnownTree[] {
+  const known = new Map<VerityDigest, Tree>([[current.molecule, trees.get(current.molecule)]]);
+  let hasImage = current.fixes.length === 0;
+  for (const { molecule, fixes } of [...(store.state.generations.get(image.config) ?? [])].reverse()) {
+    const tree = known.get(molecule) ?? trees.find(molecule);
+    if (tree === undefined) continue;
+    known.set(molecule, tree);
+    hasImage ||= fixes.length === 0;
+  }
+  const molecules = [...known].map(([molecule, tree]) => ({ molecule, tree }));
+  return hasImage ? molecules : [...molecules, { molecule: undefined, tree: trees.ofImage(image) }];
 }
 
 const ABSENT = "absent";
