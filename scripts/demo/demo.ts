@@ -34,7 +34,7 @@ export class Demo {
   readonly #workplace: Workplace;
   readonly #way: Way;
   readonly #commands: Commands;
-  readonly #ports = { web: freePort(), feed: freePort() } as const;
+  readonly #ports = { web: 0, feed: 0 };
 
   constructor(story: Story, signal: AbortSignal, workplace: Workplace, way: Way) {
     this.#story = story;
@@ -121,6 +121,8 @@ export class Demo {
 
   async #start(): Promise<void> {
     for (const name of SERVICES) {
+      // Not earlier: somebody else could take it until then.
+      this.#ports[name] = freePort();
       const publish = `127.0.0.1:${this.#ports[name]}:8080`;
       const options = ["--runtime", this.#way.runtime, "--detach", "--name", name, "--publish", publish];
       await this.#commands.run(["podman", "run", ...options, `${name}:1.0`]);

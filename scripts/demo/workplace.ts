@@ -142,6 +142,8 @@ export function crioLxcContainers(directory: string): string[] {
 }
 
 const PATIENCE_MS = 5000;
+/** The kernel may need long for a process that was killed, on a loaded machine. */
+const KILLED_MS = 60_000;
 /** A variable that nobody else sets. */
 export const MARK = "ATOMFS_WORKPLACE";
 
@@ -150,7 +152,7 @@ async function endProcesses(directory: string): Promise<void> {
   const end = performance.now() + PATIENCE_MS;
   for (let pids = processesOf(directory); pids.length > 0; pids = processesOf(directory)) {
     if (performance.now() > end) for (const pid of pids) kill(pid);
-    if (performance.now() > end + PATIENCE_MS)
+    if (performance.now() > end + KILLED_MS)
       throw new AtomfsError("failed", `Cannot end process ${pids.join(", ")} of an earlier run`);
     await Bun.sleep(50);
   }

@@ -6,5 +6,6 @@ import { attack, untilHealthy } from "../demo/attack.ts";
 
 const url = process.argv[2] ?? "";
 const { signal } = new AbortController();
-await untilHealthy(url, signal);
+// A Service leads to any of its pods, and for a moment to one that has gone.
+for (let i = 0; i < 10; i++) await untilHealthy(url, signal);
 process.stdout.write(`${JSON.stringify(await attack(url, signal))}\n`);

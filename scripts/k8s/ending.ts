@@ -1,8 +1,10 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { AtomfsError } from "../../src/core/errors.ts";
+import { hasCode } from "../../src/sys/ffi.ts";
+import { patience } from "../../tests/support/slowness.ts";
 
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = patience(120_000);
 
 /** Kills what the list has, until it has nothing alive any more. @throws AtomfsError "failed" */
 export async function killAll(list: () => readonly number[]): Promise<void> {
@@ -35,7 +37,7 @@ export function processesIn(directories: readonly string[]): number[] {
   const pids = new Set<number>();
   for (const directory of directories.filter((each) => existsSync(each))) {
     for (const below of [directory, ...cgroupsBelow(directory)]) {
-      const text = readFileSync(join(below, "cgroup.procs"), "utf8");
+      const text = unlessGone(() => readFileSync(join(below, "cgroup.procs"), "utf8"), "");
       for (const line of text.split("\n").filter((each) => each !== "")) pids.add(Number(line));
     }
   }
@@ -43,12 +45,22 @@ export function processesIn(directories: readonly string[]): number[] {
 }
 
 export function cgroupsBelow(directory: string): string[] {
-  return readdirSync(directory, { withFileTypes: true })
+  return unlessGone(() => readdirSync(directory, { withFileTypes: true }), [])
     .filter((entry) => entry.isDirectory())
     .flatMap((entry) => {
       const path = join(directory, entry.name);
       return [path, ...cgroupsBelow(path)];
     });
+}
+
+/** Groups come and go while they are looked at. */
+function unlessGone<T>(look: () => T, otherwise: T): T {
+  try {
+    return look();
+  } catch (error) {
+    if (hasCode(error, "ENOENT") || hasCode(error, "ENODEV")) return otherwise;
+    throw error;
+  }
 }
 
 /** The kernel needs a moment after the last process. @throws AtomfsError "failed" */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { AtomfsError } from "../../src/core/errors.ts";
 import { DEFAULT_STATE_DIRECTORY } from "../../src/runtime/argv.ts";
 import { type RunResult, run } from "../../src/sys/process.ts";
+import { patience } from "../../tests/support/slowness.ts";
 import { makeControlNetwork, pushImage, startRegistry } from "./control-plane.ts";
 import { connectPods, startEngine } from "./node.ts";
 import { nodeEnv } from "./node-files.ts";
@@ -98,8 +99,8 @@ export class LoneCrio {
   }
 
   tryCrictl(...args: readonly string[]): Promise<RunResult> {
-    // As long as kubelet waits for a create.
-    const argv = [this.#crictl, "--timeout", "120s", ...args] as const;
+    // As long as kubelet waits for a create, of a machine of 2026.
+    const argv = [this.#crictl, "--timeout", `${patience(120)}s`, ...args] as const;
     return run(argv, { env: this.env, signal: this.#signal, okCodes: ANY_CODE });
   }
 

@@ -92,7 +92,7 @@ export async function bootNode(options: NodeOptions): Promise<NodeDaemons> {
   );
   const condition = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}';
   const isReady = async (): Promise<boolean> =>
-    (await kubectl.run(["get", "node", node, `--output=${condition}`])) === "True";
+    (await kubectl.run(["get", "node", node, `--output=${condition}`]).catch(() => "")) === "True";
   await until(`node ${node} is ready`, READY_SECONDS, signal, isReady, kubelet);
   return { crio, kubelet, proxy };
 }

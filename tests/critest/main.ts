@@ -22,7 +22,7 @@ import { type GroupOutcome, runInGuest } from "./run-guest.ts";
 const VM_CACHE = process.env["ATOMFS_VM_CACHE"] ?? "/var/cache/atomfs-vm";
 const CACHE = process.env["ATOMFS_CRITEST_CACHE"] ?? "/var/cache/atomfs-critest";
 const LIMIT_MINUTES = 240;
-const SLICE_LIMIT_MINUTES = 20;
+const SLICE_LIMIT_MINUTES = 40;
 /** Of the specs' order. */
 const SEED = 1;
 

@@ -110,8 +110,7 @@ export class Killer {
         const { pid, verb } = found;
         await Bun.sleep(life);
         // Its number may be another's by now.
-        if (verbOf(pid, name) === verb) {
-          process.kill(pid, "SIGKILL");
+        if (verbOf(pid, name) === verb && isKilled(pid)) {
           this.#count(`${name} ${verb}`);
           return;
         }
@@ -132,6 +131,15 @@ export class Killer {
 
   #count(what: string): void {
     this.kills.set(what, (this.kills.get(what) ?? 0) + 1);
+  }
+}
+
+/** Unless it has ended by itself just now. */
+function isKilled(pid: number): boolean {
+  try {
+    return process.kill(pid, "SIGKILL");
+  } catch {
+    return false;
   }
 }
 

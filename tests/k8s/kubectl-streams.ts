@@ -4,7 +4,7 @@ import { run } from "../../src/sys/process.ts";
 import { patience } from "../support/slowness.ts";
 
 const ANY_CODE: readonly number[] = Array.from({ length: 256 }, (_, code) => code);
-const WAIT_MS = 30_000;
+const WAIT_MS = 120_000;
 
 /** `kubectl attach`, which is ended after the container was given `input`. */
 export async function attached(

@@ -2,6 +2,9 @@
 
 const ROOTS_OWN = { terminationGracePeriodSeconds: 1, restartPolicy: "Never" } as const;
 
+/** On a loaded machine: by default a probe that takes longer than a second has failed. */
+const SLOW_EXEC_SECONDS = 30;
+
 type Placed = { readonly image: string; readonly node: string };
 
 function pod(name: string, { node }: Placed, spec: object, more: object = {}): object {
@@ -42,7 +45,12 @@ export function composedPod(at: Placed): readonly object[] {
           image,
           restartPolicy: "Always",
           command: sh("echo up > /e/sidecar; exec sleep 1000"),
-          startupProbe: { exec: { command: ["test", "-e", "/e/sidecar"] }, periodSeconds: 1 },
+          startupProbe: {
+            exec: { command: ["test", "-e", "/e/sidecar"] },
+            periodSeconds: 1,
+            failureThreshold: 30,
+            timeoutSeconds: SLOW_EXEC_SECONDS,
+          },
           volumeMounts: shared,
         },
       ],
@@ -77,6 +85,7 @@ export function illPod(at: Placed): object {
     exec: { command: ["test", "!", "-e", "/tmp/ill"] },
     periodSeconds: 1,
     failureThreshold: 1,
+    timeoutSeconds: SLOW_EXEC_SECONDS,
   };
   const command = sh("sleep 1; touch /tmp/ill; exec sleep 1000");
   const container = { name: "c", image: at.image, command, livenessProbe: isWell };

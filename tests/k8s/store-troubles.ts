@@ -83,8 +83,9 @@ export function storeTroubles(storeRoot: string, disk: SmallDisk, config: Sha256
     {
       name: "a locked store, and an image that must be imported",
       make: async () => {
-        const holder = Bun.spawn(["flock", "--no-fork", layout.lock, "sleep", "1000"]);
-        await Bun.sleep(200);
+        const hold = ["sh", "-c", "echo held; exec sleep 1000"];
+        const holder = Bun.spawn(["flock", "--no-fork", layout.lock, ...hold], { stdout: "pipe" });
+        await holder.stdout.getReader().read();
         return async () => {
           holder.kill();
           await holder.exited;

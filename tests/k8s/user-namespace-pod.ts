@@ -43,5 +43,5 @@ export async function userNamespacePod(
     ofImage === "0" && ofVolume === "0" && ofToken === "0" && written === "written",
     "hostUsers: false: the image's files and the volumes are the pod's own",
   );
-  promised(/\+deb12u[3-9]$/.test(version), `hostUsers: false: the pod has the fix (${version})`);
+  promised(/\+deb12u([3-9]|\d\d)$/.test(version), `hostUsers: false: the pod has the fix (${version})`);
 }

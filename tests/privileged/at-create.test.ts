@@ -280,6 +280,6 @@ describe("AtomFS at create, under Podman", () => {
       expect(mounts).toEqual([]);
       expect(existsSync(join("/run/crio-lxc", id))).toBe(false);
     },
-    patience(60_000),
+    LIMIT_MS,
   );
 });

@@ -197,7 +197,7 @@ describe("the demo's images", () => {
   test(
     "while a container runs, when the engine's layers are on a bind mount",
     async () => {
-      await podman("run", "--detach", "--name", "busy", "--network", "none", name, "sleep", "600");
+      await podman("run", "--detach", "--name", "busy", "--network", "none", name, "sleep", "1000000");
       expect(readMountinfo().some(({ target }) => target === layersDirectory)).toBe(true);
       using other = newStore();
       const again = await importHeld(other, name);

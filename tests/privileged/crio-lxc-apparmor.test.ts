@@ -32,7 +32,7 @@ beforeAll(async () => {
   profile = join(lab.scratch, "profile");
   writeFileSync(profile, RULES);
   await run(["apparmor_parser", "--replace", profile]);
-}, patience(120_000));
+}, patience(300_000));
 afterAll(async () => {
   if (MISSING !== undefined) return;
   await run(["apparmor_parser", "--remove", profile]);

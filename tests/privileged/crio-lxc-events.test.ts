@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { waitChild } from "../../src/sys/pid.ts";
 import { ContainerLab } from "../support/container-lab.ts";
@@ -37,7 +37,7 @@ test("tells of each process that the kernel ended for memory, and ends with the 
     config.process.args = [
       "sh",
       "-c",
-      `while ! test -e /tmp/go; do sleep 0.02; done; sh -c '${eat}'; sleep 0.5; exit 9`,
+      `while ! test -e /tmp/go; do sleep 0.02; done; sh -c '${eat}'; while ! test -e /tmp/told; do sleep 0.02; done; exit 9`,
     ];
     config["mounts"] = [
       ...(Array.isArray(config["mounts"]) ? config["mounts"] : []),
@@ -50,10 +50,14 @@ test("tells of each process that the kernel ended for memory, and ends with the 
   const child = Bun.spawn(lab.argv("events", "--interval", "50ms", id), {
     stdio: ["ignore", Bun.file(shown), "inherit"],
   });
+  const count = (type: string): number =>
+    existsSync(shown) ? readFileSync(shown, "utf8").split(`"type":"${type}"`).length - 1 : 0;
   // It has counted what was before once it shows something.
-  while (!(await Bun.file(shown).exists()) || !readFileSync(shown, "utf8").includes("stats"))
-    await Bun.sleep(20);
+  while (count("stats") === 0) await Bun.sleep(20);
   await Bun.write(join(lab.scratch, "go"), "");
+  // However late it looks, the container is still there.
+  while (count("oom") === 0 || count("stats") < 2) await Bun.sleep(20);
+  await Bun.write(join(lab.scratch, "told"), "");
   expect(waitChild(pid)).toBe(9);
   expect(await child.exited).toBe(0);
   const events = readFileSync(shown, "utf8")

@@ -13,11 +13,14 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { type Config, ContainerLab } from "../support/container-lab.ts";
+import { patience } from "../support/slowness.ts";
 
 /** Hooks that run in a container's namespaces: what they see, what they leave, how they fail. */
 
 const FIRST_ID = 100_000;
 const NAMESPACES = ["mnt", "pid", "net", "uts", "ipc", "cgroup", "user"];
+/** cat writes mountinfo in pieces: the end is said. */
+const SHOWS_MOUNTS = "cat /mnt/file /written; cat /proc/self/mountinfo; echo that is all; exec sleep 1000";
 
 let lab: ContainerLab;
 let notes: string;
@@ -81,7 +84,7 @@ touch /media/made`);
       change(config);
       config["hooks"] = { createContainer: [hook] };
       config["root"] = { path: "rootfs", readonly: true };
-      config.process.args = ["sh", "-c", "cat /mnt/file /written; cat /proc/self/mountinfo; exec sleep 1000"];
+      config.process.args = ["sh", "-c", SHOWS_MOUNTS];
     });
     const out = join(lab.scratch, "out");
     const pidFile = join(lab.scratch, "pid");
@@ -98,9 +101,10 @@ touch /media/made`);
     expect(existsSync("/media/made")).toBe(false);
     expect(readFileSync("/proc/self/mountinfo", "latin1")).not.toContain(rootfs);
     lab.must("start", id);
-    const output = waitFor(out, " /proc ");
+    const output = waitFor(out, "\nthat is all\n");
     expect(output).toStartWith("of the hook\nof the hook\n");
     const points = output.split("\n").flatMap((line) => / \/\S* (\/\S*) /.exec(line)?.[1] ?? []);
+    expect(points).toContain("/proc");
     expect(points).toContain("/mnt");
     expect(points.filter((point) => point === "/" || /^\/(media|var|run|sys\/kernel)/.test(point))).toEqual([
       "/",
@@ -135,13 +139,15 @@ unshare --mount sh -ec 'mount --bind ${rootfs} ${rootfs}; cd ${rootfs}; pivot_ro
   });
 });
 
+/** A container's start ends before its program has written anything, or has made the file. */
 function waitFor(file: string, text: string): string {
-  for (let n = 0; n < 500; n++) {
-    const found = readFileSync(file, "latin1");
-    if (found.includes(text)) return found;
+  const deadline = Date.now() + patience(60_000);
+  for (;;) {
+    const found = existsSync(file) ? readFileSync(file, "latin1") : undefined;
+    if (found?.includes(text)) return found;
+    if (Date.now() > deadline) throw new Error(`${file} holds ${found ?? "nothing: it is not there"}`);
     Bun.sleepSync(20);
   }
-  throw new Error(`${file} holds ${readFileSync(file, "latin1")}`);
 }
 
 test("hooks run in the specification's order", () => {

@@ -14,7 +14,7 @@ beforeAll(() => {
   lab = new ContainerLab();
   // Whoever is root in a container must come to the bundle.
   chmodSync(lab.scratch, 0o711);
-}, patience(120_000));
+}, patience(300_000));
 afterAll(() => lab[Symbol.dispose]());
 
 function inUserNamespace(config: Config): void {
@@ -70,7 +70,7 @@ test("a user namespace opens the way through the state directory, and nothing in
 });
 
 test("a mount namespace that was there before is joined, and the host's is refused", async () => {
-  const script = "echo ready; exec sleep 60";
+  const script = "echo ready; exec sleep 1000";
   const other = Bun.spawn(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], {
     stdout: "pipe",
   });

@@ -11,6 +11,7 @@ import {
 import { join } from "node:path";
 import { waitChild } from "../../src/sys/pid.ts";
 import { type Config, ContainerLab } from "../support/container-lab.ts";
+import { patience } from "../support/slowness.ts";
 
 /** Namespaces that are new, joined by path, or inherited; user namespaces; descriptors that are handed on. */
 
@@ -207,7 +208,8 @@ describe("a user namespace", () => {
     ]);
     expect(statSync(`/proc/${pid}`).uid).toBe(FIRST_ID);
     const file = join(lab.bundle, "rootfs/tmp/file");
-    for (let n = 0; n < 100 && statSync(file, { throwIfNoEntry: false }) === undefined; n++)
+    const deadline = Date.now() + patience(60_000);
+    while (statSync(file, { throwIfNoEntry: false }) === undefined && Date.now() < deadline)
       Bun.sleepSync(20);
     expect(statSync(file).uid).toBe(FIRST_ID);
     expect(lab.must("exec", id, "id", "-u")).toBe("0\n");

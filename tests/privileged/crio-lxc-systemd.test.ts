@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { waitChild } from "../../src/sys/pid.ts";
 import { type Config, ContainerLab } from "../support/container-lab.ts";
 import { testUnless } from "../support/needs.ts";
+import { patience } from "../support/slowness.ts";
 
 /** The systemd cgroup driver, on a machine that systemd runs. */
 
@@ -17,7 +18,7 @@ const reason = hasSystemd
 let lab: ContainerLab;
 beforeAll(() => {
   lab = new ContainerLab();
-}, 300_000);
+}, patience(300_000));
 afterAll(() => lab[Symbol.dispose]());
 
 const SLICE = "atomfs-test.slice";

@@ -3,9 +3,10 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:
 import { join } from "node:path";
 import { buildDemoImages, DEFAULT_CACHE_DIR } from "../../scripts/demo/images.ts";
 import { DemoProcess, leftovers, NOTHING_LEFT } from "../support/demo-process.ts";
+import { patience } from "../support/slowness.ts";
 
 /** Interrupted at any step, the demo leaves nothing but its images. Needs root, podman, lxc, gcc, runc and the Debian archive. */
-const LIMIT_MS = 600_000;
+const LIMIT_MS = patience(600_000);
 
 const cached = (): string[] => readdirSync(DEFAULT_CACHE_DIR).sort();
 

@@ -5,6 +5,7 @@ import type { ImageRecord } from "../../src/store/records.ts";
 import { run } from "../../src/sys/process.ts";
 import { compareWithDpkg } from "../support/dpkg-case.ts";
 import { FixLab } from "../support/fix-lab.ts";
+import { patience } from "../support/slowness.ts";
 import { readDirectory, treeDifferences, unexcused } from "../support/tree-differences.ts";
 import {
   fixedPackages,
@@ -14,7 +15,7 @@ import {
   upgradableRootfs,
 } from "../support/upgradable-rootfs.ts";
 
-const MINUTES = 60_000;
+const MINUTES = patience(60_000);
 
 let lab: FixLab;
 let rootfs = "";
@@ -46,11 +47,11 @@ describe("a real image", () => {
       expect(names.length).toBeGreaterThanOrEqual(12);
       await compare(names);
     },
-    5 * MINUTES,
+    10 * MINUTES,
   );
 
   for (const names of UPGRADABLE.slice(0, 4)) {
-    test(`with ${names.join(" and ")} alone is what dpkg makes of it`, () => compare(names), 2 * MINUTES);
+    test(`with ${names.join(" and ")} alone is what dpkg makes of it`, () => compare(names), 5 * MINUTES);
   }
 
   for (const names of REFUSED) {

@@ -47,7 +47,7 @@ beforeAll(async () => {
   highFile = await makeDeb(debs, spec("pkg", "3"));
   otherFile = await makeDeb(debs, other("2"));
 }, patience(300_000));
-afterAll(() => shared[Symbol.dispose](), 60_000);
+afterAll(() => shared[Symbol.dispose](), patience(60_000));
 
 type World = {
   readonly lab: FixLab;

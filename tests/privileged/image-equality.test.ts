@@ -24,9 +24,10 @@ import { run } from "../../src/sys/process.ts";
 import { setXattr } from "../../src/sys/xattr.ts";
 import { FixLab } from "../support/fix-lab.ts";
 import { tarDirectory, writeOciLayout } from "../support/oci-image.ts";
+import { patience } from "../support/slowness.ts";
 import { readDirectory, treeDifferences, unexcused } from "../support/tree-differences.ts";
 
-const MINUTES = 60_000;
+const MINUTES = patience(60_000);
 
 let lab: FixLab;
 let demo: DemoImages;
@@ -135,7 +136,7 @@ describe("the unfixed molecule is the image, as umoci and GNU tar unpack it", ()
         expect(layerAtoms).toBe((await openOciLayout(layout, tag)).layers.length);
         await compareWithOthers(image, layout, tag);
       },
-      3 * MINUTES,
+      10 * MINUTES,
     );
   }
 
@@ -148,7 +149,7 @@ describe("the unfixed molecule is the image, as umoci and GNU tar unpack it", ()
       const { image } = await lab.importLayout(layout, "test", "rich");
       await compareWithOthers(image, layout, "test");
     },
-    MINUTES,
+    5 * MINUTES,
   );
 });
 

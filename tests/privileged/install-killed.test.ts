@@ -6,7 +6,7 @@ import { ATOMFS } from "../support/atomfs-program.ts";
 import { patience } from "../support/slowness.ts";
 
 /** `install` and `uninstall` killed by strace(1) as they enter each of the system calls that change the disk. Needs root and strace. */
-const LIMIT_MS = patience(300_000);
+const LIMIT_MS = patience(600_000);
 
 let work = "";
 let machine = "";

@@ -26,7 +26,7 @@ describe("exec into a container", () => {
       PROC,
       { kind: "set-hostname", name: t("target") },
       START,
-      shell("echo up; exec sleep 60"),
+      shell("echo up; exec sleep 1000"),
     );
     const upper = lab.newUpper();
     await using child = lab.start(target, options, upper);
@@ -34,6 +34,8 @@ describe("exec into a container", () => {
     const [pid = ""] = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "latin1").split(" ");
     expect(pid).toMatch(/^\d+$/);
     try {
+      // What is looked at below is the program that the shell becomes.
+      while (readFileSync(`/proc/${pid}/comm`, "latin1") !== "sleep\n") await Bun.sleep(1);
       await use(pid);
     } finally {
       process.kill(Number(pid), "SIGKILL");

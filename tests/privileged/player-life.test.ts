@@ -75,8 +75,15 @@ describe("the life of an init", () => {
   });
 
   test("a connection without a word is forgotten; after go there is no second start", async () => {
-    const sleeper = programOf(START, shell("sleep 0.5"));
-    expect(await talk([], ["keep", "refuse", "go", "go"], sleeper)).toEqual([
+    const host = lab.newUpper();
+    // It runs until the second start was tried, however long that takes.
+    const runs = programOf(
+      { kind: "attach-mount", mount: 0, path: t("/new"), create: "dir" },
+      START,
+      shell("until [ -e /new/end ]; do sleep 0.1; done"),
+    );
+    const end = (): void => writeFileSync(join(host, "end"), "");
+    expect(await talk([`mount:${host}`], ["keep", "refuse", "go", "go", end], runs)).toEqual([
       "ready",
       "control closed",
       "start closed",
@@ -119,10 +126,10 @@ describe("the life of an init", () => {
     expect(none).toEqual(["waiting 0", "control closed", "exit 1"]);
   });
 
-  /** Says one word after each event, and one more as soon as an end was reported. */
+  /** Says one word, or does something, after each event. */
   async function talk(
     options: readonly string[],
-    words: readonly string[],
+    words: readonly (string | (() => void))[],
     program = programOf(START, shell("true")),
   ): Promise<string[]> {
     await using child = lab.start(program, ["manual", ...options]);
@@ -135,12 +142,13 @@ describe("the life of an init", () => {
       text = lines.pop() ?? "";
       for (const line of lines) {
         events.push(line);
-        let word: string | undefined;
+        let word: string | (() => void) | undefined;
         do {
           word = left.shift();
-          if (word !== undefined) child.stdin.write(`${word}\n`);
+          if (typeof word === "string") child.stdin.write(`${word}\n`);
+          else word?.();
           // Nothing is reported about a connection that says nothing, or about what is handed over.
-        } while (word === "refuse" || word?.startsWith("hand "));
+        } while (word === "refuse" || (typeof word === "string" && word.startsWith("hand ")));
       }
     }
     await child.exited;

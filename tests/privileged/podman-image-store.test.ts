@@ -109,7 +109,7 @@ function processesOf(): string[] {
 
 /** Asks until there is an answer, some times a second; undefined if there is none after `seconds`. */
 async function answerAfter<T>(seconds: number, ask: () => Promise<T | undefined>): Promise<T | undefined> {
-  for (let left = seconds * 5; left > 0; left--) {
+  for (let left = patience(seconds) * 5; left > 0; left--) {
     const answer = await ask();
     if (answer !== undefined) return answer;
     await Bun.sleep(200);
@@ -249,7 +249,7 @@ test(
     expect((await engine.inspect(id)).container.state).toBe("running");
     await podman("stop", "--time", "5", id);
     // conmon removes it, some time after the stop.
-    const gone = await answerAfter(20, () =>
+    const gone = await answerAfter(60, () =>
       engine.inspect(id).then(
         () => undefined,
         (error: unknown) => error,
@@ -295,6 +295,8 @@ test(
 test(
   "nothing is left: no process, no mount of a container, no bridge",
   async () => {
+    // The clean-up that conmon starts ends some time after `podman rm`.
+    await answerAfter(60, async () => (processesOf().length === 0 ? true : undefined));
     expect(processesOf()).toEqual([]);
     const own = new Set([mountedTree, join(work, "podman/graph/overlay")]);
     expect(readMountinfo().filter(({ target }) => target.startsWith(work) && !own.has(target))).toEqual([]);

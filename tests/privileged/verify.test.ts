@@ -52,16 +52,23 @@ test(
       "f = open(LIB, 'rb')\nview = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE)\nf.close()",
     );
     await machine.shell("held", "exec 3< $LIB");
-    await machine.python("forked", `if os.fork() == 0:\n  ${DLOPEN}\n  time.sleep(1e6)`);
+    // Ready is a container whose child is.
+    const [pipe, say, hear] = ["r, w = os.pipe()", 'os.write(w, b"x")', "os.read(r, 1)"];
+    await machine.python(
+      "forked",
+      `${pipe}\nif os.fork() == 0:\n  ${DLOPEN}\n  ${say}\n  time.sleep(1e6)\n${hear}`,
+    );
     await machine.python("deleted", `${DLOPEN}\nif os.path.exists(LIB): os.unlink(LIB)`);
     // The first thread of the child ends; /proc shows nothing of it, and another thread lives on.
     await machine.python(
       "headless",
-      `if os.fork() == 0:\n  ${DLOPEN}\n  threading.Thread(target=time.sleep, args=(1e6,)).start()\n  ctypes.CDLL(None).pthread_exit(None)`,
+      `${pipe}\ndef live_on():\n  while " Z " not in open("/proc/self/stat").read(): time.sleep(0.01)\n  ${say}\n  time.sleep(1e6)\nif os.fork() == 0:\n  ${DLOPEN}\n  threading.Thread(target=live_on).start()\n  ctypes.CDLL(None).pthread_exit(None)\n${hear}`,
     );
     await machine.shell("executed", "");
-    const load = `import ctypes, time; ${DLOPEN}; time.sleep(1e6)`;
+    const load = `import ctypes, time; ${DLOPEN}; open("/tmp/loaded", "w").close(); time.sleep(1e6)`;
     await machine.podman("exec", "--detach", "executed", "python3", "-c", load);
+    const isLoaded = "until [ -e /tmp/loaded ]; do sleep 0.1; done";
+    await machine.podman("exec", "executed", "sh", "-c", isLoaded);
     await machine.podman("run", "--detach", "--network", "none", "--name", "plain", "plain:1.0");
 
     const fixed = await machine.atomfs<{
@@ -264,6 +271,9 @@ test(
     await machine.podman("stop", "--time", "0", "passing");
     await machine.podman("pod", "rm", "--force", "--time", "0", "pod");
     await removeAll("paused", "foreign");
+    // Podman removes it some time after its stop.
+    while ((await machine.podman("ps", "--all", "--quiet", "--filter", "name=passing")) !== "")
+      await Bun.sleep(200);
     expect((await machine.verify()).code).toBe(0);
   },
   LIMIT_MS,

@@ -12,7 +12,7 @@ export function useSmallRoot(): { readonly lab: FixLab; readonly smallRoot: stri
     smallRoot = lab.newDirectory("small-root");
     await makeSmallRoot(smallRoot);
   }, patience(300_000));
-  afterAll(() => lab?.[Symbol.dispose](), 60_000);
+  afterAll(() => lab?.[Symbol.dispose](), patience(60_000));
   return {
     get lab(): FixLab {
       if (lab === undefined) throw new Error("Not inside of a test");

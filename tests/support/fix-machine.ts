@@ -4,6 +4,7 @@ import { PodmanEngine } from "../../src/engines/podman/containers.ts";
 import { Store } from "../../src/store/store.ts";
 import { run } from "../../src/sys/process.ts";
 import { ATOMFS } from "./atomfs-program.ts";
+import { patience } from "./slowness.ts";
 
 const CACHE = "/var/cache/atomfs-demo";
 
@@ -90,7 +91,7 @@ export class FixMachine implements AsyncDisposable {
   async untilReady(name: string): Promise<void> {
     const starts = (this.#starts.get(name) ?? 0) + 1;
     this.#starts.set(name, starts);
-    for (let left = 150; left > 0; left--) {
+    for (let left = patience(300); left > 0; left--) {
       const said = (await this.podman("logs", name)).split("\n").filter((line) => line === "ready");
       if (said.length >= starts) return;
       await Bun.sleep(200);

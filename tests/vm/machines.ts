@@ -85,7 +85,7 @@ const SLICE = ["launcher", "crio-lxc-exec", "crio-lxc-apparmor", "crio-lxc-syste
 /** What fits into a few minutes of every change's checks. The demo takes twelve minutes of a processor in a guest. */
 export function slice(): readonly VirtualMachine[] {
   const files = SLICE.map((name) => `tests/privileged/${name}.test.ts`);
-  return [{ ...machine("6.1", files, []), limit: 20 }];
+  return [{ ...machine("6.1", files, []), limit: 40 }];
 }
 
 /** The machines with the jobs of these names alone; those without any are left out. */

@@ -45,6 +45,13 @@ function network(options: string): string[] {
   return /--net|--pod/.test(options) ? [] : ["--network", "none"];
 }
 
+/**
+ * For the host, before a look at NAME after its end: it is "stopped" until the clean-up that conmon starts has made it "exited", which
+ * no command waits for.
+ */
+export const AFTER_CLEANUP =
+  "while podman inspect --format '{{.State.Status}}' NAME 2>/dev/null | grep -qx stopped; do sleep 0.1; done";
+
 /** Several commands; each text is one, without a `podman` before it. */
 export function script(
   name: string,

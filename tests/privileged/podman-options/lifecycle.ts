@@ -1,4 +1,4 @@
-import { type Case, run, script } from "./cases.ts";
+import { AFTER_CLEANUP, type Case, run, script } from "./cases.ts";
 
 const START = "run -d --name NAME --network none";
 /** A program that says which signal it got, and one that knows none. */
@@ -16,11 +16,16 @@ const ENDED = [
   "sh",
   "while [ $(podman inspect --format '{{.State.Status}}' NAME) = running ]; do sleep 0.1; done",
 ];
+/** runc's start ends before the program is executed: until then it is runc that gets a signal. */
+const SLEEPS = ["sh", "until podman top NAME comm 2>/dev/null | grep -q sleep; do sleep 0.1; done"];
 const STATE = [
-  "inspect",
-  "--format",
-  "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}} {{.RestartCount}}",
-  "NAME",
+  "sh",
+  `${AFTER_CLEANUP}; podman inspect --format '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Error}} {{.RestartCount}}' NAME`,
+];
+/** What it said at earlier starts is still there. */
+const saidStarted = (times: number): readonly string[] => [
+  "sh",
+  `until [ $(podman logs NAME | grep -c started) = ${times} ]; do sleep 0.1; done`,
 ];
 
 export const LIFECYCLE: readonly Case[] = [
@@ -40,10 +45,12 @@ export const LIFECYCLE: readonly Case[] = [
     "a signal without a handler does not end PID 1, with --init it does",
     [
       `${START} IMAGE sleep 1000`,
+      SLEEPS,
       "kill -s TERM NAME",
       "exec NAME true",
       "rm -f -t 0 NAME",
       `${START} --init IMAGE sleep 1000`,
+      SLEEPS,
       "kill -s TERM NAME",
       "wait NAME",
     ],
@@ -54,6 +61,7 @@ export const LIFECYCLE: readonly Case[] = [
     [
       `${START} IMAGE true`,
       "wait NAME",
+      ["sh", AFTER_CLEANUP],
       "kill NAME",
       "kill NAME-none",
       `create --name NAME-peer IMAGE true`,
@@ -80,7 +88,7 @@ export const LIFECYCLE: readonly Case[] = [
         "--stop-signal",
         "USR1",
         "--stop-timeout",
-        "1",
+        "20",
         "IMAGE",
         "sh",
         "-c",
@@ -99,9 +107,10 @@ export const LIFECYCLE: readonly Case[] = [
       STATE,
       "start NAME",
       "start NAME",
+      saidStarted(1),
       "restart -t 0 NAME",
       STATE,
-      ["sh", "until [ $(podman logs NAME | grep -c started) = 2 ]; do sleep 0.1; done"],
+      saidStarted(2),
       "logs NAME",
       "stop -t 0 NAME",
       STATE,
@@ -248,6 +257,7 @@ export const LIFECYCLE: readonly Case[] = [
     "exec",
     [
       `${START} --env A=1 IMAGE sleep 1000`,
+      SLEEPS,
       "exec NAME probe status ids process env limits namespaces cgroup fds",
       "exec -u alice NAME probe status ids env",
       "exec -u 4321:8765 -w /data -e B=2 NAME probe ids process env",
@@ -333,15 +343,10 @@ export const LIFECYCLE: readonly Case[] = [
     "logs",
     [
       [
-        "run",
-        "--name",
-        "NAME",
-        "--network",
-        "none",
-        "IMAGE",
         "sh",
-        "-c",
-        "echo first; echo second >&2; printf third",
+        // conmon reads two pipes, in any order: the last line is the last one once the other pipe was read.
+        "podman run --name NAME --network none -v DIR:/mnt IMAGE sh -c 'echo first; echo second >&2; until [ -e /mnt/go ]; do sleep 0.1; done; printf third' &" +
+          " until podman logs NAME 2>&1 | grep -q second; do sleep 0.1; done; touch DIR/go; wait $!",
       ],
       "logs NAME",
       "logs --tail 1 NAME",
@@ -426,7 +431,8 @@ export const LIFECYCLE: readonly Case[] = [
     ],
     ["exited 6"],
   ),
-  script("--timeout", ["run --name NAME --network none --timeout 1 IMAGE sleep 1000", STATE], [/exit code/]),
+  // conmon's clock begins before the start, which has to come first.
+  script("--timeout", ["run --name NAME --network none --timeout 5 IMAGE sleep 1000", STATE], [/exit code/]),
   script(
     "--cidfile, --pidfile, --conmon-pidfile",
     [

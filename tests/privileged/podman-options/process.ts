@@ -49,7 +49,7 @@ export const PROCESS: readonly Case[] = [
     [
       "sh",
       "-c",
-      "probe namespaces mounts status; ip -o link | cut -d' ' -f2 | cut -d@ -f1; ip route | cut -d' ' -f1-3; ping -c1 -W2 10.89.182.1 >/dev/null && echo reaches the host",
+      "probe namespaces mounts status; ip -o link | cut -d' ' -f2 | cut -d@ -f1; ip route | cut -d' ' -f1-3; ping -c1 -W30 10.89.182.1 >/dev/null && echo reaches the host",
     ],
   ),
   run("--env A=1 --env B --env=C=x=y --env-host=false", [/^A=1$/m, /^C=x=y$/m], ["probe", "env"]),

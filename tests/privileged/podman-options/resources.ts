@@ -1,4 +1,4 @@
-import { type Case, run, script } from "./cases.ts";
+import { AFTER_CLEANUP, type Case, run, script } from "./cases.ts";
 
 const FILES = ["probe", "cgroup-files", "cgroup"];
 
@@ -121,6 +121,7 @@ export const RESOURCES: readonly Case[] = [
         "-c",
         "x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done",
       ],
+      ["sh", AFTER_CLEANUP],
       ["inspect", "--format", "{{.State.ExitCode}} {{.State.OOMKilled}} {{.State.Status}}", "NAME"],
     ],
     ["can't fork", "exit code 137"],

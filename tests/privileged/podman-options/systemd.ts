@@ -1,10 +1,10 @@
-import { type Case, script, words } from "./cases.ts";
+import { AFTER_CLEANUP, type Case, script, words } from "./cases.ts";
 
 /** With Podman's `systemd` manager of control groups, its default where systemd is PID 1. */
 
-/** Ends with 3 when it is told to. */
-const ENDS = "trap 'exit 3' TERM; echo ready; sleep 100000 & wait";
-const READY = ["sh", "until podman logs NAME 2>/dev/null | grep -q ready; do sleep 0.1; done"];
+/** Ends with 3 when it is told to, from when it is ready; and has two processes then. */
+const ENDS = "trap 'exit 3' TERM; sleep 100000 & echo ready; wait";
+const READY = isReady(1);
 const SCOPE = "libpod-$(podman inspect -f '{{.Id}}' NAME).scope";
 
 /** crio-lxc's containers are in a group of their own inside of the scope, which is systemd's: as crun's. */
@@ -31,6 +31,13 @@ function onHost(text: string): readonly string[] {
 function inTerminal(command: string): readonly string[] {
   return onHost(
     `script -qec "${command}" /dev/null </dev/null >out; code=$?; tr -d '^@\\000' <out | grep .; exit $code`,
+  );
+}
+
+/** What it said at earlier starts is still in its log. */
+function isReady(starts: number, name = "NAME"): readonly string[] {
+  return onHost(
+    `until [ $(podman logs ${name} 2>/dev/null | grep -c ready) -ge ${starts} ]; do sleep 0.1; done`,
   );
 }
 
@@ -103,12 +110,13 @@ export const SYSTEMD: readonly Case[] = [
       "inspect -f {{.State.Status}} NAME",
       "unpause NAME",
       "restart -t 20 NAME",
+      isReady(2),
       UNIT,
       "stop -t 20 NAME",
       "inspect -f {{.State.Status}}:{{.State.ExitCode}} NAME",
       NOTHING_LEFT,
       "start NAME",
-      READY,
+      isReady(3),
       PLACE,
       "kill -s TERM NAME",
       "wait NAME",
@@ -125,6 +133,7 @@ export const SYSTEMD: readonly Case[] = [
     "limits, in the container, in its scope and in systemd's eyes",
     [
       waiting("--memory 64m --memory-reservation 32m --cpus 0.5 --cpu-shares 512 --pids-limit 77"),
+      READY,
       OWN_FILES,
       SCOPE_FILES,
       PROPERTIES,
@@ -166,6 +175,7 @@ export const SYSTEMD: readonly Case[] = [
         ..."run --name NAME --network none --memory 20m --memory-swap 20m IMAGE sh -c".split(" "),
         "(x=a; while :; do x=$x$x; done); echo $?; grep -w oom_kill /sys/fs/cgroup/memory.events; x=a; while :; do x=$x$x; done",
       ],
+      onHost(AFTER_CLEANUP),
       "inspect -f {{.State.Status}}:{{.State.ExitCode}} NAME",
     ],
     [/^oom_kill 1$/m, "exited:137"],
@@ -185,6 +195,7 @@ export const SYSTEMD: readonly Case[] = [
       "pod create --name NAME-pod --network none",
       waiting("--pod NAME-pod"),
       waiting("--pod NAME-pod --name NAME-2"),
+      isReady(1, "NAME-2"),
       onHost("podman pod inspect -f '{{.Id}}' NAME-pod > id"),
       POD_PLACE,
       onHost(
@@ -194,8 +205,12 @@ export const SYSTEMD: readonly Case[] = [
       "pod pause NAME-pod",
       "pod unpause NAME-pod",
       "pod restart NAME-pod",
+      isReady(2, "NAME-2"),
       "pod stop -t 20 NAME-pod",
-      [..."ps -a --filter pod=NAME-pod --filter name=NAME-2 --format".split(" "), "{{.Names}} {{.Status}}"],
+      // How long ago it was is how fast the machine is.
+      onHost(
+        "podman ps -a --filter pod=NAME-pod --filter name=NAME-2 --format '{{.Names}} {{.Status}}' | sed 's/ [^)]* ago$//'",
+      ),
       "pod start NAME-pod",
       POD_PLACE,
       "pod rm -f -t 20 NAME-pod",
@@ -231,7 +246,7 @@ export const SYSTEMD: readonly Case[] = [
   ),
   script(
     "systemctl stop of the scope ends the container",
-    [waiting(""), READY, onHost(`systemctl stop ${SCOPE}`), "wait NAME", "start NAME", READY, UNIT],
+    [waiting(""), READY, onHost(`systemctl stop ${SCOPE}`), "wait NAME", "start NAME", isReady(2), UNIT],
     [/^3$/m, "ActiveState=active"],
   ),
   service("a unit made by podman generate systemd, with --cgroups=no-conmon --sdnotify=conmon", [

@@ -2,9 +2,10 @@
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../../../src/sys/process.ts";
-import { jobFiles, type MachineFacts, type VirtualJob } from "../plan.ts";
+import { ARCHIVE_PORT, jobFiles, type MachineFacts, type VirtualJob } from "../plan.ts";
 
 const [jobsFile = "", results = ""] = process.argv.slice(2);
+const ARCHIVE_LIMIT_MS = 300_000;
 
 function text(path: string): string {
   return readFileSync(path, "latin1").trim();
@@ -43,8 +44,22 @@ async function runJob(job: VirtualJob): Promise<void> {
   console.log(`VM ${job.name}: ${code === 0 ? "done" : `exit code ${code}`} after ${seconds} s`);
 }
 
+/** It was started a moment ago; without it the jobs that need it say so. */
+async function untilArchiveAnswers(): Promise<void> {
+  const end = performance.now() + ARCHIVE_LIMIT_MS;
+  while (performance.now() < end) {
+    const answers = await fetch(`http://127.0.0.1:${ARCHIVE_PORT}/`).then(
+      () => true,
+      () => false,
+    );
+    if (answers) return;
+    await Bun.sleep(100);
+  }
+}
+
 writeFileSync(join(results, "facts.json"), JSON.stringify(await facts()));
 console.log(`\nVM up after ${Math.round(Number(text("/proc/uptime").split(" ")[0]))} s`);
+await untilArchiveAnswers();
 for (const job of JSON.parse(readFileSync(jobsFile, "utf8")) as readonly VirtualJob[]) await runJob(job);
 const journal = await run(["journalctl", "--no-pager", "--boot"], { okCodes: [0, 1] });
 writeFileSync(join(results, "journal.log"), journal.stdout);
