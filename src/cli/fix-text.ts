@@ -11,16 +11,34 @@ export function planText(plan: FixPlan, containers: readonly EngineContainer[]):
       `  ${rule.title}, from ${rule.provenance} (${bytesText(plan.downloadedBytes)}), signatures verified`,
     );
   }
+  for (const { fix, isNew, note } of plan.standing) {
+    const packages = plan.rules.find((rule) => rule.id === fix)?.replacements ?? [];
+    lines.push(
+      `  fix ${fix}${isNew ? "" : ", which the store has already"}: ${packages.length} packages; ${note}`,
+    );
+  }
   for (const note of plan.notes) lines.push(`  note: ${note}`);
-  lines.push(
-    "",
-    table(
-      ["IMAGE", "PACKAGE", "FROM", "TO", "VERDICT", "CONTAINERS"],
-      plan.images.flatMap((image) => rows(image, containers)),
-    ),
-  );
+  if (plan.images.length > 0) {
+    lines.push(
+      "",
+      table(
+        ["IMAGE", "PACKAGE", "FROM", "TO", "VERDICT", "CONTAINERS"],
+        plan.images.flatMap((image) => rows(image, containers)),
+      ),
+    );
+  }
   lines.push(...reasonLines(plan.images));
   return lines.join("\n");
+}
+
+/** What a plan came to that changes no image. */
+export function standingText({ standing }: FixPlan): string {
+  if (standing.length === 0) return "Nothing to apply.";
+  return standing
+    .map(({ fix, isNew, note }) =>
+      isNew ? `Fix ${fix} is in the store; ${note}.` : `Nothing to apply: the store has fix ${fix} already.`,
+    )
+    .join("\n");
 }
 
 /** So many reasons of one check are shown; --json has all. */
@@ -87,6 +105,7 @@ export function verificationText(verification: FixVerification): string {
     lines.push(`  container ${container.name}: ${proof}`);
     lines.push(...container.problems.map((problem) => `    ${problem}`));
   }
-  lines.push(verification.isFixed ? "  fixed" : "  NOT fixed everywhere");
+  if (verification.isUnused) lines.push("  nothing to prove: no image here needs it");
+  else lines.push(verification.isFixed ? "  fixed" : "  NOT fixed everywhere");
   return lines.join("\n");
 }

@@ -10,30 +10,20 @@ import { verifyFix } from "../fixing/verify.ts";
 import { inScope } from "../molecules/fix-matching.ts";
 import type { Store } from "../store/store.ts";
 import { type Context, failWith, listContainers, openStore, tryDeploy } from "./context.ts";
-import { planText, verificationText } from "./fix-text.ts";
+import {
+  type FixOptions,
+  parsePackage,
+  refuseOptionsBefore,
+  releaseOf,
+  type TargetOptions,
+  withOptionsBefore,
+  withTarget,
+} from "./fix-options.ts";
+import { planText, standingText, verificationText } from "./fix-text.ts";
 import { shortId, table } from "./output.ts";
 
-type ScopeOptions = { readonly image: readonly string[]; readonly exclude: readonly string[] };
-type FixOptions = ScopeOptions & { readonly yes?: boolean };
-
-/** Every name has a tag: a glob without one means all of them. */
-function collect(glob: string, previous: readonly string[]): readonly string[] {
-  return [...previous, /:[^/]*$/.test(glob) ? glob : `${glob}:*`];
-}
-
-function withScope(command: Command): Command {
-  return command
-    .option(
-      "--image <glob>",
-      "only images with such a name, of any tag if it has none (repeatable)",
-      collect,
-      [],
-    )
-    .option("--exclude <glob>", "no image with such a name, likewise (repeatable)", collect, []);
-}
-
 export function registerFix(program: Command, context: () => Context): void {
-  const fix = withScope(
+  const fix = withTarget(
     program
       .command("fix")
       .description("replace a package in all images that have it: plan, show, ask, apply")
@@ -41,19 +31,14 @@ export function registerFix(program: Command, context: () => Context): void {
   )
     .option("-y, --yes", "apply without asking")
     .action((name: string, options: FixOptions) => runFix(context(), name, options));
-  withScope(
+  withTarget(
     fix
       .command("plan")
       .description("print what a fix would do, and its id")
       .argument("<package>", "name[=version]"),
-  ).action((name: string, options: ScopeOptions, command: Command) => {
-    const before = optionsBefore(command);
-    if (before.yes === true) throw misplaced("--yes", command);
-    return runPlan(context(), name, {
-      image: [...before.image, ...options.image],
-      exclude: [...before.exclude, ...options.exclude],
-    });
-  });
+  ).action((name: string, options: TargetOptions, command: Command) =>
+    runPlan(context(), name, withOptionsBefore(options, command)),
+  );
   const plain = (name: string, description: string): Command =>
     fix
       .command(name)
@@ -71,30 +56,20 @@ export function registerFix(program: Command, context: () => Context): void {
     .action((id: string) => runRevert(context(), id));
 }
 
-/** Options between `fix` and the name of its step: commander gives them to `fix`. */
-function optionsBefore(step: Command): FixOptions {
-  return step.parent?.opts<FixOptions>() ?? { image: [], exclude: [] };
-}
-
-/** A scope that a step doesn't have must not be left out silently. */
-function refuseOptionsBefore(step: Command): void {
-  const { image, exclude, yes } = optionsBefore(step);
-  if (image.length > 0) throw misplaced("--image", step);
-  if (exclude.length > 0) throw misplaced("--exclude", step);
-  if (yes === true) throw misplaced("--yes", step);
-}
-
-function misplaced(option: string, step: Command): AtomfsError {
-  return new AtomfsError("usage", `\`fix ${step.name()}\` has no option ${option}`);
-}
-
-function makePlan(context: Context, store: Store, argument: string, options: ScopeOptions): Promise<FixPlan> {
-  const { name, version } = parsePackage(argument);
-  requireMatch(store, options.image);
+function makePlan(
+  context: Context,
+  store: Store,
+  argument: string,
+  options: TargetOptions,
+): Promise<FixPlan> {
+  const wanted = parsePackage(argument);
+  const release = releaseOf(options);
+  // Images to come may match.
+  if (release === undefined) requireMatch(store, options.image);
   return planFix(
     {
-      package: name,
-      ...(version === undefined ? {} : { version }),
+      ...wanted,
+      ...(release === undefined ? {} : { release }),
       scope: { images: options.image, exclude: options.exclude },
       command: context.commandLine,
     },
@@ -115,12 +90,6 @@ function makePlan(context: Context, store: Store, argument: string, options: Sco
   );
 }
 
-function parsePackage(argument: string): { readonly name: string; readonly version: string | undefined } {
-  const [, name, version] = /^([^=\s]+)(?:=([^=\s]+))?$/.exec(argument) ?? [];
-  if (name !== undefined) return { name, version };
-  throw new AtomfsError("usage", `"${argument}" is not a package: want NAME or NAME=VERSION`);
-}
-
 /** A typing error in --image would look like a fix that nothing needs. */
 function requireMatch(store: Store, globs: readonly string[]): void {
   const names = [...store.state.names.keys()];
@@ -132,11 +101,17 @@ function requireMatch(store: Store, globs: readonly string[]): void {
   }
 }
 
+/** A new node has no store before its first image. */
+function openStoreFor(context: Context, options: TargetOptions): Store {
+  return openStore(context, { create: releaseOf(options) !== undefined });
+}
+
 async function runFix(context: Context, argument: string, options: FixOptions): Promise<void> {
-  using store = openStore(context);
+  using store = openStoreFor(context, options);
   const plan = await makePlan(context, store, argument, options);
   const containers = await listContainers(context, { mustWork: false });
-  const applies = plan.images.some((image) => image.verdict === "apply");
+  const applies =
+    plan.images.some((image) => image.verdict === "apply") || plan.standing.some((each) => each.isNew);
   if (!context.output.json) context.output.say(planText(plan, containers));
   if (applies && options.yes !== true) {
     if (!(await context.output.confirm("Apply?", context.signal))) {
@@ -176,13 +151,14 @@ function finish(
     plan: plan.id,
     fixes: plan.rules.map(({ id, title, provenance }) => ({ id, title, provenance })),
     images: plan.images,
+    standing: plan.standing,
     outdated: outdated.map(({ id, name, imageName }) => ({ id, name, imageName })),
     notes: plan.notes,
     timings: { ...timings, applyMs, deployMs, fixMs: timings.composeMs + applyMs + deployMs },
   };
   if (plan.images.some((image) => image.verdict === "blocked")) context.setExitCode(EXIT_CODES.blocked);
   context.output.answer(answer, () => {
-    if (changed.size === 0) return "Nothing to apply.";
+    if (changed.size === 0) return standingText(plan);
     const seconds = (answer.timings.fixMs / 1000).toFixed(2);
     const rules = answer.fixes.map((each) => each.id).join(", ");
     const lines = [
@@ -199,8 +175,8 @@ function finish(
   failWith(deployError);
 }
 
-async function runPlan(context: Context, argument: string, options: ScopeOptions): Promise<void> {
-  using store = openStore(context);
+async function runPlan(context: Context, argument: string, options: TargetOptions): Promise<void> {
+  using store = openStoreFor(context, options);
   const plan = await makePlan(context, store, argument, options);
   const containers = await listContainers(context, { mustWork: false });
   if (plan.images.some((image) => image.verdict === "blocked")) context.setExitCode(EXIT_CODES.blocked);
@@ -245,7 +221,7 @@ async function runVerify(context: Context, id: string | undefined): Promise<void
   }
   const containers = await listContainers(context, { mustWork: true });
   const answers = rules.map((rule) => verifyFix(store, rule, containers));
-  if (answers.some((each) => !each.isFixed)) context.setExitCode(EXIT_CODES.blocked);
+  if (answers.some((each) => !each.isFixed && !each.isUnused)) context.setExitCode(EXIT_CODES.blocked);
   context.output.answer(answers, (all) => all.map(verificationText).join("\n\n"));
 }
 
@@ -257,11 +233,13 @@ function runRevert(context: Context, id: string): void {
   const milliseconds = performance.now() - start;
   const images = evaluations.map(({ image, molecule, fixes }) => ({ config: image.config, molecule, fixes }));
   context.output.answer({ fix: id, title: rule.title, images, milliseconds }, () =>
-    [
-      `Fix ${id} (${rule.title}) is reverted in ${images.length} image(s) (${(milliseconds / 1000).toFixed(2)} s).`,
-      ...images.map((each) => `  ${shortId(each.config)}  molecule ${shortId(each.molecule)}`),
-      "Next: atomfs restart --outdated",
-    ].join("\n"),
+    images.length === 0
+      ? `Fix ${id} (${rule.title}) is taken out; no image used it.`
+      : [
+          `Fix ${id} (${rule.title}) is reverted in ${images.length} image(s) (${(milliseconds / 1000).toFixed(2)} s).`,
+          ...images.map((each) => `  ${shortId(each.config)}  molecule ${shortId(each.molecule)}`),
+          "Next: atomfs restart --outdated",
+        ].join("\n"),
   );
   failWith(deployError);
 }

@@ -21,9 +21,12 @@ export function applyFix(store: Store, plan: FixPlan, now: Date): void {
   }
   const operations: Operation[] = [];
   const applied = plan.images.filter((image) => image.verdict === "apply");
-  const used = new Set(applied.flatMap((image) => image.fixes));
+  const kept = new Set([
+    ...applied.flatMap((image) => image.fixes),
+    ...plan.standing.map((each) => each.fix),
+  ]);
   for (const rule of plan.rules) {
-    if (used.has(rule.id) && !store.state.fixes.has(rule.id)) operations.push({ op: "fix-added", fix: rule });
+    if (kept.has(rule.id) && !store.state.fixes.has(rule.id)) operations.push({ op: "fix-added", fix: rule });
   }
   for (const planned of applied) {
     if (!store.hasMolecule(planned.molecule)) {

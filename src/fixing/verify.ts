@@ -6,7 +6,7 @@ import { AtomfsError } from "../core/errors.ts";
 import { type FileContent, type Inode, readContent, type Tree } from "../core/tree.ts";
 import { verityDigest } from "../core/verity.ts";
 import type { EngineContainer } from "../engines/engine.ts";
-import { isNewer } from "../molecules/fix-matching.ts";
+import { bringsMore, isNewer } from "../molecules/fix-matching.ts";
 import { readMolecule } from "../store/molecule-file.ts";
 import type { FixRule, ImageRecord, Replacement } from "../store/records.ts";
 import { currentGeneration, namesOf } from "../store/state.ts";
@@ -47,6 +47,8 @@ export type FixVerification = {
   readonly containers: readonly ContainerVerification[];
   /** Nothing failed and every running container of these images is proven. Only then may it be called fixed. */
   readonly isFixed: boolean;
+  /** No image of the store has the fix, and none needs it: it waits for images to come, or others bring as much. */
+  readonly isUnused: boolean;
 };
 
 /**
@@ -61,11 +63,15 @@ export function verifyFix(
   const trees = new MoleculeTrees(store);
   const images: ImageVerification[] = [];
   const verified: ContainerVerification[] = [];
+  let isNeeded = false;
   for (const image of store.state.images.values()) {
     const current = currentGeneration(store.state, image.config);
     if (current === undefined) continue;
     if (!current.fixes.includes(rule.id)) {
       images.push(...doubtedImage(store, image, current.molecule, rule));
+      const others = [...store.state.fixes.values()].filter((each) => current.fixes.includes(each.id));
+      const packages = store.catalog.packagesOfImage(image.config);
+      isNeeded ||= bringsMore(rule, others, image, namesOf(store.state, image.config), packages);
       continue;
     }
     images.push(verifyImage(store, trees, image, current.molecule, rule));
@@ -82,7 +88,8 @@ export function verifyFix(
   }
   const isFixed =
     images.length > 0 && [...images, ...verified].every(({ problems }) => problems.length === 0);
-  return { fix: rule.id, title: rule.title, images, containers: verified, isFixed };
+  const isUnused = images.length === 0 && !isNeeded;
+  return { fix: rule.id, title: rule.title, images, containers: verified, isFixed, isUnused };
 }
 
 /** An image that says it needs no fix: it is believed only if nothing speaks against it. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Sha256 } from "../core/digest.ts";
 import type { FixRule, ImageRecord } from "../store/records.ts";
-import { applicableReplacements, inScope, matchFixes, optOut } from "./fix-matching.ts";
+import { applicableReplacements, bringsMore, inScope, matchFixes, optOut } from "./fix-matching.ts";
 
 const digest = (digit: string): Sha256 => digit.repeat(64) as Sha256;
 const DEBIAN = { id: "debian", codename: "bookworm" };
@@ -74,6 +74,21 @@ describe("matchFixes", () => {
 
   test("two rules that bring the same version count as the first by id", () => {
     expect(matched(rule("b", { libx: "2" }), rule("a", { libx: "2" }))).toEqual(["libx=2 a"]);
+  });
+});
+
+describe("bringsMore", () => {
+  const more = (each: FixRule, ...others: readonly FixRule[]): boolean =>
+    bringsMore(each, others, image, NAMES, INSTALLED);
+
+  test("only if the others bring none or older versions of a package that the image has", () => {
+    const all = rule("b", { libx: "2", liby: "3", libz: "9" });
+    expect(more(all)).toBe(true);
+    expect(more(all, rule("a", { libx: "2" }))).toBe(true);
+    expect(more(all, rule("a", { libx: "2" }), rule("c", { liby: "3" }))).toBe(false);
+    expect(more(all, rule("c", { libx: "2.1", liby: "3" }))).toBe(false);
+    expect(more(all, rule("c", { libx: "1.9", liby: "3" }))).toBe(true);
+    expect(more(rule("a", { libx: "1.0", libz: "9" }))).toBe(false);
   });
 });
 

@@ -79,3 +79,19 @@ export function matchFixes(
   const replacements = [...best].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, replacement]) => replacement);
   return { fixes: [...new Set(replacements.map((each) => each.fix))].sort(), replacements };
 }
+
+/** Would the rule bring an image another version of a package than these other rules do? */
+export function bringsMore(
+  rule: FixRule,
+  others: readonly FixRule[],
+  image: ImageRecord,
+  names: readonly string[],
+  installed: readonly InstalledVersion[],
+): boolean {
+  const versionsUnder = (rules: readonly FixRule[]): string[] =>
+    matchFixes(rules, image, names, installed).replacements.map(
+      (each) => `${each.package}:${each.architecture} ${each.version}`,
+    );
+  const without = new Set(versionsUnder(others));
+  return versionsUnder([...others, rule]).some((version) => !without.has(version));
+}

@@ -78,6 +78,7 @@ function apply({ lab, image }: Pick<World, "lab" | "image">, rule: FixRule): voi
     command: "test",
     rules: [rule],
     images: [{ ...planned, verdict: "apply" }],
+    standing: [],
     notes: [],
     downloadedBytes: 0,
     timings: { repositoriesMs: 0, downloadMs: 0, composeMs: 0 },
