@@ -1,7 +1,7 @@
 /**
- * make-world DIRECTORY: what a test of the command line needs, in a new directory:
+ * make-world DIRECTORY [VERSION]: what a test of the command line needs, in a new directory:
  *   images/   an OCI layout with the images of `syntheticImages`
- *   archive/  an apt archive with the fixed packages, signed
+ *   archive/  an apt archive with the fixed packages (of another version, if one is named), signed
  *   machine/  for ATOMFS_APT_ROOT: apt sources and keys that lead to archive/
  */
 import { createHash } from "node:crypto";
@@ -11,11 +11,15 @@ import { gzipSync } from "node:zlib";
 import { Keys } from "../privileged/apt-archive.ts";
 import {
   ARCHITECTURE,
+  architectureOf,
   debFile,
+  demoData,
   demoTools,
   libdemo,
+  libdemoDev,
   NEW_VERSION,
   type SyntheticPackage,
+  sourceField,
   syntheticImages,
   writeLayout,
 } from "./synthetic-images.ts";
@@ -29,21 +33,21 @@ function sha256(bytes: Uint8Array): string {
 
 function stanza(archive: string, each: SyntheticPackage): string {
   const bytes = debFile(each);
-  const name = `pool/${each.name}_${each.version}_${ARCHITECTURE}.deb`;
+  const name = `pool/${each.name}_${each.version.replace(/^\d+:/, "")}_${architectureOf(each)}.deb`;
   writeFileSync(join(archive, name), bytes);
   const depends = each.depends === undefined ? "" : `Depends: ${each.depends}\n`;
   return (
-    `Package: ${each.name}\nSource: ${each.source}\nVersion: ${each.version}\nArchitecture: ${ARCHITECTURE}\n` +
+    `Package: ${each.name}\n${sourceField(each)}Version: ${each.version}\nArchitecture: ${architectureOf(each)}\n` +
     `${depends}Filename: ${name}\nSize: ${bytes.length}\nSHA256: ${sha256(bytes)}\nDescription: synthetic\n`
   );
 }
 
-async function writeArchive(archive: string, keys: Keys): Promise<void> {
+async function writeArchive(archive: string, keys: Keys, version: string): Promise<void> {
   const suite = join(archive, "dists/bookworm-security");
   const folder = `main/binary-${ARCHITECTURE}`;
   mkdirSync(join(suite, folder), { recursive: true });
   mkdirSync(join(archive, "pool"), { recursive: true });
-  const packages = [libdemo(NEW_VERSION), demoTools(NEW_VERSION)];
+  const packages = [libdemo, demoTools, libdemoDev, demoData].map((make) => make(version));
   const plain = Buffer.from(packages.map((each) => stanza(archive, each)).join("\n"));
   const packed = gzipSync(plain);
   writeFileSync(join(suite, folder, "Packages.gz"), packed);
@@ -56,14 +60,14 @@ async function writeArchive(archive: string, keys: Keys): Promise<void> {
   writeFileSync(join(suite, "InRelease"), await keys.clearSign("archive", release));
 }
 
-export async function makeWorld(target: string): Promise<void> {
+export async function makeWorld(target: string, version: string = NEW_VERSION): Promise<void> {
   const root = resolve(target);
   mkdirSync(join(root, "machine/etc/apt/sources.list.d"), { recursive: true });
   writeLayout(join(root, "images"), syntheticImages());
   const keys = new Keys();
   try {
     await keys.make("archive");
-    await writeArchive(join(root, "archive"), keys);
+    await writeArchive(join(root, "archive"), keys, version);
     writeFileSync(join(root, "machine/archive.asc"), await keys.exportKey("archive", "armored"));
     writeFileSync(
       join(root, "machine/etc/apt/sources.list.d/synthetic.sources"),
@@ -76,7 +80,7 @@ export async function makeWorld(target: string): Promise<void> {
 }
 
 if (import.meta.main) {
-  const [target] = process.argv.slice(2);
-  if (target === undefined) throw new Error("make-world DIRECTORY");
-  await makeWorld(target);
+  const [target, version] = process.argv.slice(2);
+  if (target === undefined) throw new Error("make-world DIRECTORY [VERSION]");
+  await makeWorld(target, version);
 }

@@ -55,6 +55,10 @@ export type SyntheticPackage = {
   readonly name: string;
   readonly source: string;
   readonly version: string;
+  /** Where it is not `version`: of a rebuild, or under another epoch. */
+  readonly sourceVersion?: string;
+  /** Default: the machine's. */
+  readonly architecture?: string;
   readonly depends?: string;
   readonly files: readonly TarFile[];
 };
@@ -81,6 +85,23 @@ export function demoTools(version: string): SyntheticPackage {
   return { name: "demo-tools", source: "demo", version, depends: "libdemo1 (>= 1.0)", files };
 }
 
+/** A rebuild (binNMU) of the newest version, with an epoch that its source lacks; needs its library of the very version. */
+export function libdemoDev(version: string): SyntheticPackage {
+  return {
+    name: "libdemo-dev",
+    source: "demo",
+    sourceVersion: version,
+    version: `1:${version}${version === OLD_VERSION ? "" : "+b1"}`,
+    depends: `libdemo1 (= ${version})`,
+    files: [file("usr/include/demo.h", `/* ${version} */\n${"int demo(void);\n".repeat(10)}`)],
+  };
+}
+
+export function demoData(version: string): SyntheticPackage {
+  const files = [file("usr/share/demo/data", `${version}\n${"data\n".repeat(20)}`)];
+  return { name: "demo-data", source: "demo", version, architecture: "all", files };
+}
+
 /** Works with the old library only. */
 const legacy: SyntheticPackage = {
   name: "legacy",
@@ -103,11 +124,20 @@ export const base: SyntheticPackage = {
   ],
 };
 
+/** As dpkg-gencontrol writes it: only what the package's own name and version do not say. */
+export function sourceField({ name, source, sourceVersion }: SyntheticPackage): string {
+  if (sourceVersion !== undefined) return `Source: ${source} (${sourceVersion})\n`;
+  return source === name ? "" : `Source: ${source}\n`;
+}
+
+export function architectureOf(each: SyntheticPackage): string {
+  return each.architecture ?? ARCHITECTURE;
+}
+
 function controlOf(each: SyntheticPackage): string {
-  const source = each.source === each.name ? "" : `Source: ${each.source}\n`;
   const depends = each.depends === undefined ? "" : `Depends: ${each.depends}\n`;
   return (
-    `${source}Version: ${each.version}\nArchitecture: ${ARCHITECTURE}\n${depends}` +
+    `${sourceField(each)}Version: ${each.version}\nArchitecture: ${architectureOf(each)}\n${depends}` +
     "Maintainer: Nobody <nobody@example.org>\nDescription: synthetic\n"
   );
 }
@@ -209,6 +239,8 @@ export function syntheticImages(): SyntheticImage[] {
     { tag: "patched", layers: [lower, patch] },
     { tag: "legacy", layers: [rootLayer([...old, legacy])] },
     { tag: "fixed", layers: [rootLayer([base, libdemo(NEW_VERSION), demoTools(NEW_VERSION)])] },
+    { tag: "slim", layers: [rootLayer([base, libdemo(OLD_VERSION)])] },
+    { tag: "dev", layers: [rootLayer([...old, libdemoDev(OLD_VERSION), demoData(OLD_VERSION)])] },
     { tag: "scratch", layers: [encodeTar([file("hello", "no package database here\n".repeat(9))])] },
   ];
 }
