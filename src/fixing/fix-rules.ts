@@ -82,6 +82,8 @@ export class RuleMaker {
     );
     const title = `${this.#titleOf(candidates.chosen)} in ${release.codename} ${release.architecture}`;
     const rule = await this.#makeRule(release, candidates, title);
+    // Images that came during the downloads must not make the plan stale: a new node's first pods start just now.
+    this.#context.store.refresh();
     return { rules: [rule], rows: rowsOfRule(this.#context.store, rule) };
   }
 
