@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { hostname } from "node:os";
 import type { Command } from "commander";
-import { EXIT_CODES } from "../core/errors.ts";
+import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
 import type { PodCounts } from "../engines/kubernetes/condition.ts";
 import { readEventRecords, writeEventRecords } from "../engines/kubernetes/event-records.ts";
 import { type Observation, planEvents, settleEvents } from "../engines/kubernetes/events.ts";
@@ -94,7 +94,10 @@ function countsOf(rows: readonly Row[]): PodCounts {
 
 type Told = { readonly written: number; readonly failed: readonly string[] };
 
-/** An event that Kubernetes refuses is named and tried again with the next report. */
+/**
+ * An event that Kubernetes refuses is named and tried again with the next report. Once it does not answer, nothing more is
+ * asked of it: each call would take its whole time.
+ */
 async function tellEvents(
   store: Store,
   observed: readonly Observation[],
@@ -108,9 +111,15 @@ async function tellEvents(
   const failed: string[] = [];
   for (const each of planned) {
     if (each.write === undefined) continue;
-    const why = await write(each.write);
-    if (why === undefined) written.add(each.key);
-    else failed.push(why);
+    try {
+      const why = await write(each.write);
+      if (why === undefined) written.add(each.key);
+      else failed.push(why);
+    } catch (error) {
+      if (!(error instanceof AtomfsError) || error.kind !== "failed") throw error;
+      failed.push(error.message);
+      break;
+    }
   }
   if (known.size > 0 || planned.length > 0)
     writeEventRecords(store.layout, settleEvents(planned, written, now));

@@ -9,6 +9,8 @@ export type RunOptions = {
   readonly signal?: AbortSignal;
   /** After the signal, milliseconds until SIGKILL; default: never. */
   readonly killAfterMs?: number;
+  /** Milliseconds until SIGKILL, after which the call fails; default: it may take for ever. */
+  readonly limitMs?: number;
   /** The name that the program is called by, if it is another than its file's. */
   readonly argv0?: string;
   /** Exit codes that are an answer, not a failure. Default: 0 only. */
@@ -18,11 +20,12 @@ export type RunOptions = {
 export type RunResult = { readonly code: number; readonly stdout: Buffer; readonly stderr: string };
 
 const STDERR_SHOWN = 2000;
+const COMMAND_SHOWN = 300;
 
 /**
  * Runs a program of the host and waits for its end.
  * @throws AtomfsError "unsupported" if it isn't installed, "interrupted" if the signal fired, "failed" (with what it
- * wrote to stderr) if its exit code is not in `okCodes`
+ * wrote to stderr) if its exit code is not in `okCodes` or it did not end within `limitMs`
  */
 export async function run(
   argv: readonly [string, ...string[]],
@@ -45,11 +48,18 @@ export async function run(
     ...(options.argv0 === undefined ? {} : { argv0: options.argv0 }),
   });
   using _kill = killLater(child, options);
-  const [stdout, stderr, code] = await Promise.all([
+  const ended = Promise.all([
     new Response(child.stdout).arrayBuffer(),
     new Response(child.stderr).text(),
     child.exited,
   ]);
+  // A child of its own may hold its pipes open, so the killed program's end is not waited for.
+  const [stdout, stderr, code] = await within(options.limitMs, ended, () => {
+    child.kill("SIGKILL");
+    return new AtomfsError("failed", `${argv[0]} did not end within ${(options.limitMs ?? 0) / 1000} s`, {
+      hints: [`does \`${argv.join(" ").slice(0, COMMAND_SHOWN)}\` answer?`],
+    });
+  });
   if (options.signal?.aborted) throw new AtomfsError("interrupted", `Interrupted while ${argv[0]} ran`);
   if (!(options.okCodes ?? [0]).includes(code)) {
     const cause = child.signalCode === null ? `exit code ${code}` : `signal ${child.signalCode}`;
@@ -60,6 +70,20 @@ export async function run(
     );
   }
   return { code, stdout: Buffer.from(stdout), stderr };
+}
+
+/** @param expire called when the time is over, for what is thrown then */
+async function within<T>(limitMs: number | undefined, work: Promise<T>, expire: () => Error): Promise<T> {
+  if (limitMs === undefined) return work;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const expiry = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(expire()), limitMs);
+  });
+  try {
+    return await Promise.race([work, expiry]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function killLater(child: Pick<Bun.Subprocess, "kill">, options: RunOptions): Disposable {

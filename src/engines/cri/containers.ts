@@ -13,6 +13,8 @@ const ENDPOINT = "CONTAINER_RUNTIME_ENDPOINT";
 const IDS_PER_CALL = 200;
 /** crictl's exit code for its own errors, as "no such container". */
 const CRICTL_ERROR = 1;
+/** An engine that hangs must not hang who asks it: far more than a busy node takes for its list of containers. */
+const LIMIT_MS = 60_000;
 
 /**
  * The engine under kubelet (CRI-O, or containerd's CRI plugin), asked through `crictl`. Its containers are kubelet's: it
@@ -98,7 +100,7 @@ function crictl(
   options: { readonly signal?: AbortSignal; readonly okCodes?: readonly number[] },
 ): ReturnType<typeof run> {
   const endpoint = isTold() ? [] : ["--runtime-endpoint", `unix://${CRIO_SOCKET}`];
-  return run(["crictl", ...endpoint, ...args], options);
+  return run(["crictl", ...endpoint, ...args], { ...options, limitMs: LIMIT_MS });
 }
 
 function isTold(): boolean {

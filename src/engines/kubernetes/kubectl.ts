@@ -7,10 +7,21 @@ import { nodeOfUser } from "./node-credentials.ts";
 import type { ClusterLists, Restart } from "./owners.ts";
 import type { NodeReport } from "./report.ts";
 
+/** An API server that hangs must not hang who asks it. Lists of a large cluster take their time. */
+const LIMIT_MS = 60_000;
+const LIST_LIMIT_MS = 5 * 60_000;
+/** What kubectl may take above the time that it was told. */
+const WAIT_GRACE_MS = 30_000;
+
 const ANY_CODE: readonly number[] = Array.from({ length: 256 }, (_, code) => code);
 
 /** A program call, with what it reads from stdin. */
-export type KubectlCall = { readonly args: readonly string[]; readonly stdin?: string };
+export type KubectlCall = {
+  readonly args: readonly string[];
+  readonly stdin?: string;
+  /** Milliseconds; default: a minute. */
+  readonly limitMs?: number;
+};
 
 export type KubectlOptions = {
   /** Else where kubectl itself looks: KUBECONFIG, ~/.kube/config. */
@@ -21,7 +32,8 @@ export type KubectlOptions = {
 /** @throws AtomfsError "unsupported" without kubectl, "failed" if it fails */
 export async function readClusterLists(options: KubectlOptions): Promise<ClusterLists> {
   const get = async (what: string, ...scope: readonly string[]): Promise<string> => {
-    const { stdout } = await kubectl({ args: ["get", what, ...scope, "--output=json"] }, options);
+    const args = ["get", what, ...scope, "--output=json"];
+    const { stdout } = await kubectl({ args, limitMs: LIST_LIMIT_MS }, options);
     return stdout.toString();
   };
   const all = "--all-namespaces";
@@ -53,13 +65,25 @@ export function restartCall(restart: Exclude<Restart, { how: "blocked" }>): Kube
 export function waitCall({ owner }: Extract<Restart, { how: "rollout" }>, limitMs: number): KubectlCall {
   const target = `${owner.kind.toLowerCase()}/${owner.name}`;
   const limit = `--timeout=${Math.max(1, Math.ceil(limitMs / 1000))}s`;
-  return { args: ["--namespace", owner.namespace, "rollout", "status", target, limit] };
+  return {
+    args: ["--namespace", owner.namespace, "rollout", "status", target, limit],
+    limitMs: Math.max(0, limitMs) + WAIT_GRACE_MS,
+  };
 }
 
-/** @returns one sentence that says why not, if Kubernetes refuses */
+/** @returns one sentence that says why not, if Kubernetes refuses or does not answer */
 export async function callRestart(call: KubectlCall, options: KubectlOptions): Promise<string | undefined> {
-  const { code, stderr } = await kubectl(call, options, ANY_CODE);
-  return code === 0 ? undefined : stderr.trim().split("\n").at(-1)?.slice(0, 500);
+  try {
+    const { code, stderr } = await kubectl(call, options, ANY_CODE);
+    return code === 0 ? undefined : lastLine(stderr);
+  } catch (error) {
+    if (error instanceof AtomfsError && error.kind === "failed") return error.message;
+    throw error;
+  }
+}
+
+function lastLine(stderr: string): string {
+  return (stderr.trim().split("\n").at(-1) ?? "").slice(0, 500) || "kubectl does not say why";
 }
 
 /** The node whose credentials are used; undefined if they are no node's, or the API server doesn't say. */
@@ -120,6 +144,7 @@ function refused(what: string, stderr: string): AtomfsError {
  * Writes one event, new or known: the API server makes an event that it does not have (any more), and needs no version of
  * one that it has. So kubelet's credentials suffice, which may not read events.
  * @returns one sentence that says why not, if Kubernetes refuses
+ * @throws AtomfsError "failed" if it does not answer
  */
 export async function writeEvent(
   { namespace, name, event }: NonNullable<PlannedEvent["write"]>,
@@ -128,17 +153,18 @@ export async function writeEvent(
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/events/${encodeURIComponent(name)}`;
   const args = ["replace", "--raw", path, "--filename=-"];
   const { code, stderr } = await kubectl({ args, stdin: JSON.stringify(event) }, options, ANY_CODE);
-  return code === 0 ? undefined : stderr.trim().split("\n").at(-1)?.slice(0, 500);
+  return code === 0 ? undefined : lastLine(stderr);
 }
 
 function kubectl(
-  { args, stdin }: KubectlCall,
+  { args, stdin, limitMs = LIMIT_MS }: KubectlCall,
   { kubeconfig, signal }: KubectlOptions,
   okCodes: readonly number[] = [0],
 ): Promise<RunResult> {
   const config = kubeconfig === undefined ? [] : [`--kubeconfig=${kubeconfig}`];
   return run(["kubectl", ...config, ...args], {
     okCodes,
+    limitMs,
     ...(signal === undefined ? {} : { signal }),
     ...(stdin === undefined ? {} : { stdin: new TextEncoder().encode(stdin) }),
   });

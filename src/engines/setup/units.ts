@@ -22,7 +22,13 @@ const STORE_EXISTS = "ConditionPathExists=/var/lib/atomfs/meta.json";
 export const TIMERS: readonly Timer[] = [
   {
     name: "atomfs-gc",
-    service: service("Remove what no image or container needs from AtomFS's store", [STORE_EXISTS], "gc"),
+    service: service({
+      description: "Remove what no image or container needs from AtomFS's store",
+      conditions: [STORE_EXISTS],
+      verb: "gc",
+      // It waits for whoever adds to the store.
+      limit: "6h",
+    }),
     timer: timer("Daily clean-up of AtomFS's store", [
       "OnCalendar=daily",
       "RandomizedDelaySec=1h",
@@ -32,39 +38,50 @@ export const TIMERS: readonly Timer[] = [
   },
   {
     name: "atomfs-metrics",
-    service: service(
-      "Metrics of AtomFS for Prometheus' node_exporter",
-      [STORE_EXISTS, `ConditionPathIsDirectory=${TEXTFILE_DIRECTORY}`],
-      `metrics --output ${METRICS_FILE}`,
-    ),
+    service: service({
+      description: "Metrics of AtomFS for Prometheus' node_exporter",
+      conditions: [STORE_EXISTS, `ConditionPathIsDirectory=${TEXTFILE_DIRECTORY}`],
+      verb: `metrics --output ${METRICS_FILE}`,
+      limit: "15min",
+    }),
     timer: timer("Metrics of AtomFS every five minutes", ["OnCalendar=*:0/5", "RandomizedDelaySec=1min"]),
     needsKubernetes: false,
   },
   {
     name: "atomfs-report",
-    service: service(
-      "Tell Kubernetes which pods of this node run outdated",
-      [STORE_EXISTS, ...NODE_KUBECONFIGS.map((path) => `ConditionPathExists=|${path}`)],
-      "report",
-      ["# Without it there is nothing to report with.", "ExecCondition=/bin/sh -c 'command -v kubectl'"],
-    ),
+    service: service({
+      description: "Tell Kubernetes which pods of this node run outdated",
+      conditions: [STORE_EXISTS, ...NODE_KUBECONFIGS.map((path) => `ConditionPathExists=|${path}`)],
+      verb: "report",
+      limit: "15min",
+      settings: [
+        "# Without it there is nothing to report with.",
+        "ExecCondition=/bin/sh -c 'command -v kubectl'",
+      ],
+    }),
     timer: timer("Report to Kubernetes every five minutes", ["OnCalendar=*:0/5", "RandomizedDelaySec=1min"]),
     needsKubernetes: true,
   },
 ];
 
-function service(
-  description: string,
-  conditions: readonly string[],
-  verb: string,
-  settings: readonly string[] = [],
-): string {
+type Service = {
+  readonly description: string;
+  readonly conditions: readonly string[];
+  readonly verb: string;
+  /** A oneshot service has no limit of its own, and its timer does not start it while it runs. */
+  readonly limit: string;
+  readonly settings?: readonly string[];
+};
+
+/** Exit code 3 stays a failure for systemd: of these verbs it says that something was not done, not what runs outdated. */
+function service({ description, conditions, verb, limit, settings = [] }: Service): string {
   return `${NOTE}[Unit]
 Description=${description}
 ${conditions.join("\n")}
 
 [Service]
 Type=oneshot
+TimeoutStartSec=${limit}
 ${settings.map((line) => `${line}\n`).join("")}ExecStart=/usr/local/bin/atomfs ${verb}
 Nice=10
 IOSchedulingClass=idle
