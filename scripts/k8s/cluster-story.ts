@@ -207,12 +207,15 @@ export class ClusterStory {
       "--print names one rollout for each Deployment",
     );
     const waiting = ["restart", ...options, "--wait", "10m"];
-    const done = await operator.atomfs<readonly RestartOutcome[]>(waiting, (all) =>
-      all.map(({ owner, pods }) => `${owner.kind} ${owner.name}: ${pods.join(", ")}`).join("\n"),
+    type Done = { readonly restarts: readonly RestartOutcome[] };
+    const { restarts } = await operator.atomfs<Done>(waiting, (done) =>
+      done.restarts.map(({ owner, pods }) => `${owner.kind} ${owner.name}: ${pods.join(", ")}`).join("\n"),
     );
     this.#promised(
       APPS.every((app) =>
-        done.some(({ owner, pods, error }) => owner.name === app && pods.length === 2 && error === undefined),
+        restarts.some(
+          ({ owner, pods, error }) => owner.name === app && pods.length === 2 && error === undefined,
+        ),
       ),
       "`restart --outdated --cluster` restarts the owners of the outdated pods of both nodes",
     );

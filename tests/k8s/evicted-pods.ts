@@ -90,6 +90,6 @@ async function restartAll(scene: Scene, node: NodeName): Promise<readonly Outcom
   await scene.atomfs(node, report, { network: nodeNetwork(node) });
   const restart = ["restart", "--outdated", "--cluster", "--kubeconfig", kubeconfigOf("admin")];
   const { stdout } = await scene.tried(node, restart, { network: CONTROL_NETWORK });
-  const outcomes = JSON.parse(stdout) as readonly Outcome[];
-  return outcomes.filter(({ pods }) => pods.some((name) => name.startsWith(`${NAME}-`)));
+  const { restarts } = JSON.parse(stdout) as { readonly restarts: readonly Outcome[] };
+  return restarts.filter(({ pods }) => pods.some((name) => name.startsWith(`${NAME}-`)));
 }

@@ -48,21 +48,24 @@ export async function readClusterLists(options: KubectlOptions): Promise<Cluster
   return { nodes, pods, replicasets, statefulsets, daemonsets };
 }
 
-/** What asks Kubernetes for new pods. */
+/** What asks Kubernetes for new pods. An eviction is of this very pod, not of one that has its name by then. */
 export function restartCall(restart: Exclude<Restart, { how: "blocked" }>): KubectlCall {
   const { namespace, kind, name } = restart.owner;
   if (restart.how === "rollout") {
     const target = `${kind.toLowerCase()}/${name}`;
     return { args: ["--namespace", namespace, "rollout", "restart", target] };
   }
+  const { uid } = restart;
   const [pod] = restart.pods;
-  const eviction = { apiVersion: "policy/v1", kind: "Eviction", metadata: { namespace, name: pod } };
+  const metadata = { namespace, name: pod };
+  const deleteOptions = { preconditions: { uid } };
+  const eviction = { apiVersion: "policy/v1", kind: "Eviction", metadata, deleteOptions };
   const path = `/api/v1/namespaces/${namespace}/pods/${pod}/eviction`;
   return { args: ["create", "--raw", path, "--filename=-"], stdin: JSON.stringify(eviction) };
 }
 
 /** What waits for the end of a rollout that was asked for. @param limitMs rounded up to seconds */
-export function waitCall({ owner }: Extract<Restart, { how: "rollout" }>, limitMs: number): KubectlCall {
+export function waitCall({ owner }: Pick<Restart, "owner">, limitMs: number): KubectlCall {
   const target = `${owner.kind.toLowerCase()}/${owner.name}`;
   const limit = `--timeout=${Math.max(1, Math.ceil(limitMs / 1000))}s`;
   return {
@@ -71,14 +74,30 @@ export function waitCall({ owner }: Extract<Restart, { how: "rollout" }>, limitM
   };
 }
 
+/** Uids of all pods of a namespace. @returns one sentence that says why not, if that fails */
+export async function podUids(
+  namespace: string,
+  options: KubectlOptions,
+): Promise<ReadonlySet<string> | string> {
+  const jsonpath = '--output=jsonpath={range .items[*]}{.metadata.uid}{"\\n"}{end}';
+  const call = { args: ["--namespace", namespace, "get", "pods", jsonpath] };
+  const { code, stdout, stderr } = await answerOf(call, options);
+  return code === 0 ? new Set(stdout.toString().split("\n")) : lastLine(stderr);
+}
+
 /** @returns one sentence that says why not, if Kubernetes refuses or does not answer */
 export async function callRestart(call: KubectlCall, options: KubectlOptions): Promise<string | undefined> {
+  const { code, stderr } = await answerOf(call, options);
+  return code === 0 ? undefined : lastLine(stderr);
+}
+
+/** Whatever kubectl says; that it does not answer is as its own error. */
+async function answerOf(call: KubectlCall, options: KubectlOptions): Promise<RunResult> {
   try {
-    const { code, stderr } = await kubectl(call, options, ANY_CODE);
-    return code === 0 ? undefined : lastLine(stderr);
+    return await kubectl(call, options, ANY_CODE);
   } catch (error) {
-    if (error instanceof AtomfsError && error.kind === "failed") return error.message;
-    throw error;
+    if (!(error instanceof AtomfsError) || error.kind !== "failed") throw error;
+    return { code: 1, stdout: Buffer.alloc(0), stderr: error.message };
   }
 }
 

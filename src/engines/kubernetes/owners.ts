@@ -1,6 +1,8 @@
 import { AtomfsError } from "../../core/errors.ts";
 import { type Fields, isFields, part, text } from "../json-fields.ts";
-import { type NodeReport, parseReport, REPORT_ANNOTATION } from "./report.ts";
+import { hindranceText } from "./hindrances.ts";
+import { type NodeProblem, readStatements } from "./node-statements.ts";
+import type { NodeReport, ReportedContainer } from "./report.ts";
 
 /*
  * Which owners of pods are to be restarted, from what the nodes report and what the API server knows. Pure: lists of
@@ -18,61 +20,106 @@ export type PodOwner = {
   readonly name: string;
 };
 
+/** What the containers are that make a pod be listed, each once. */
+export type ReportedRoots = readonly ("outdated" | "shadowed" | "unknown")[];
+
 /** How Kubernetes is asked for new pods. */
-export type Restart =
-  | { readonly how: "rollout"; readonly owner: PodOwner; readonly pods: readonly string[] }
+export type Restart = { readonly owner: PodOwner; readonly roots: ReportedRoots } & (
+  | { readonly how: "rollout"; readonly pods: readonly string[] }
   /** The API server refuses it if a PodDisruptionBudget does. */
-  | { readonly how: "evict"; readonly owner: PodOwner; readonly pods: readonly [string] }
-  | {
-      readonly how: "blocked";
-      readonly owner: PodOwner;
-      readonly pods: readonly [string];
-      readonly why: string;
-    };
+  | { readonly how: "evict"; readonly pods: readonly [string]; readonly uid: string }
+  | { readonly how: "blocked"; readonly pods: readonly string[]; readonly why: string }
+);
 
 export type ClusterState = {
   readonly nodes: readonly {
     readonly name: string;
-    /** RFC 3339; undefined if the node has no report. */
+    /** RFC 3339; undefined without a report, and for one that cannot be read. */
     readonly reportedAt: string | undefined;
+    readonly ageSeconds: number | undefined;
     /** Pods of the report that still exist. */
     readonly outdatedPods: number;
+    readonly problems: readonly NodeProblem[];
   }[];
   readonly restarts: readonly Restart[];
 };
 
 const ROLLED_OUT: ReadonlySet<string> = new Set(["Deployment", "StatefulSet", "DaemonSet"]);
 
-/** @throws AtomfsError "bad-data" for a report that is none, "failed" for what kubectl never says */
-export function planRestarts(lists: ClusterLists): ClusterState {
-  const reports = new Map<string, NodeReport | undefined>();
-  for (const node of itemsOf(lists.nodes, "nodes")) {
-    const name = nameOf(node);
-    const annotation = text(part(part(node, "metadata"), "annotations"), REPORT_ANNOTATION);
-    reports.set(name, annotation === undefined ? undefined : parseReport(name, annotation));
-  }
+/**
+ * What a restart would cure is restarted; of the rest it is said why not.
+ * @param now milliseconds since 1970
+ * @throws AtomfsError "failed" for what kubectl never says
+ */
+export function planRestarts(lists: ClusterLists, now: number): ClusterState {
+  const statements = readStatements(itemsOf(lists.nodes, "nodes"), now);
   const pods = new Map(itemsOf(lists.pods, "pods").map((pod) => [kubeletsUidOf(pod), pod] as const));
   const owners = new Owners(lists);
-  const restarts = new Map<string, Restart>();
-  const nodes = [...reports].map(([name, report]) => {
-    const uids = new Set((report?.outdated ?? []).map(({ uid }) => uid));
+  const restarts = new Restarts();
+  const nodes = statements.map(({ name, report, ageSeconds, problems }) => {
+    const byPod = Map.groupBy(containersOf(report), ({ uid }) => uid);
     // A node speaks for its own pods only, whatever it writes.
-    const outdated = [...uids].flatMap((uid) => {
+    const own = [...byPod].flatMap(([uid, containers]) => {
       const pod = pods.get(uid);
       const isOwn = pod !== undefined && text(part(pod, "spec"), "nodeName") === name;
-      return isOwn && part(pod, "metadata")["deletionTimestamp"] === undefined ? [pod] : [];
+      return isOwn && part(pod, "metadata")["deletionTimestamp"] === undefined ? [{ pod, containers }] : [];
     });
-    for (const pod of outdated) {
+    for (const { pod, containers } of own) {
+      const curable = containers.filter(({ hindrance }) => hindrance === undefined);
       const next = owners.restartOf(pod);
-      const { kind, namespace, name: owner } = next.owner;
-      const key = next.how === "rollout" ? `${kind}/${namespace}/${owner}` : uidOf(pod);
-      const known = restarts.get(key);
-      restarts.set(key, known?.how === "rollout" ? { ...known, pods: [...known.pods, nameOf(pod)] } : next);
+      if (curable.length > 0) restarts.add({ ...next, roots: rootsOf(curable) });
+      const others = Map.groupBy(containers, ({ hindrance }) => hindrance);
+      for (const [word, some] of others) {
+        if (word === undefined) continue;
+        const why = hindranceText(word);
+        restarts.add({
+          how: "blocked",
+          owner: next.owner,
+          pods: [nameOf(pod)],
+          roots: rootsOf(some),
+          why,
+        });
+      }
     }
-    return { name, reportedAt: report?.at, outdatedPods: outdated.length };
+    return { name, reportedAt: report?.at, ageSeconds, outdatedPods: own.length, problems };
   });
-  return { nodes, restarts: [...restarts.values()] };
+  return { nodes, restarts: restarts.all() };
 }
+
+type Listed = Pick<ReportedContainer, "uid" | "hindrance"> & { readonly root: ReportedRoots[number] };
+
+function containersOf(report: NodeReport | undefined): readonly Listed[] {
+  const shadowed = (report?.shadowed ?? []).map((each) => ({ ...each, root: "shadowed" as const }));
+  return [...(report?.outdated ?? []), ...shadowed];
+}
+
+function rootsOf(containers: readonly Listed[]): ReportedRoots {
+  return [...new Set(containers.map(({ root }) => root))].sort();
+}
+
+/** Pods of one owner are one line, if the same is to be done with them. */
+class Restarts {
+  readonly #known = new Map<string, Restart>();
+
+  add(next: Restart): void {
+    const { kind, namespace, name } = next.owner;
+    const own = next.how === "evict" ? next.uid : next.how === "blocked" ? next.why : "";
+    const key = JSON.stringify([next.how, kind, namespace, name, own]);
+    const known = this.#known.get(key);
+    if (known === undefined || known.how === "evict") this.#known.set(key, next);
+    else {
+      const roots = [...new Set([...known.roots, ...next.roots])].sort();
+      this.#known.set(key, { ...known, roots, pods: [...known.pods, ...next.pods] });
+    }
+  }
+
+  all(): readonly Restart[] {
+    return [...this.#known.values()];
+  }
+}
+
+/** A restart without the containers that it is for. */
+type Decided = Restart extends infer R ? (R extends unknown ? Omit<R, "roots"> : never) : never;
 
 class Owners {
   readonly #replicaSets: ReadonlyMap<string, Fields>;
@@ -93,7 +140,7 @@ class Owners {
     );
   }
 
-  restartOf(pod: Fields): Restart {
+  restartOf(pod: Fields): Decided {
     const namespace = text(part(pod, "metadata"), "namespace") ?? "default";
     const name = nameOf(pod);
     const direct = controllerOf(pod);
@@ -110,7 +157,7 @@ class Owners {
     const owner: PodOwner = { kind: controller.kind, namespace, name: controller.name };
     return ROLLED_OUT.has(owner.kind) && !this.#onDelete.has(uid)
       ? { how: "rollout", owner, pods: [name] }
-      : { how: "evict", owner, pods: [name] };
+      : { how: "evict", owner, pods: [name], uid: uidOf(pod) };
   }
 }
 

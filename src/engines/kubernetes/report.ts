@@ -1,19 +1,25 @@
 import { AtomfsError } from "../../core/errors.ts";
-import { isFields, text } from "../json-fields.ts";
+import { type Fields, isFields, text } from "../json-fields.ts";
 
 /*
- * What a node tells the cluster: an annotation of its Node that names the containers whose root is not their image's current
- * molecule. A pod is named by its uid: a report that is older than the pods of today says nothing of them.
+ * What a node tells the cluster: an annotation of its Node that names the containers that lack files of their image's current
+ * molecule. A pod is named by its uid: a report that is older than the pods of today says nothing of them. Nodes and operators
+ * may have different versions of AtomFS: keys that a version does not know are ignored, words are kept and said to be unknown.
  */
 
 export const REPORT_ANNOTATION = "io.atomfs.report";
 
-export type OutdatedContainer = {
+export type ReportedContainer = {
   readonly namespace: string;
   readonly pod: string;
   /** Of the pod. */
   readonly uid: string;
   readonly container: string;
+  /** Why a restart does not help: a word of `HINDRANCES`, or of a newer version. Absent: it does. */
+  readonly hindrance?: string;
+};
+
+export type OutdatedContainer = ReportedContainer & {
   /** "unknown" could not be looked at, and may be outdated. */
   readonly root: "outdated" | "unknown";
 };
@@ -34,6 +40,17 @@ export type NodeReport = {
   /** Absent from reports of earlier versions. */
   readonly fixes?: ReportedFixes;
   readonly outdated: readonly OutdatedContainer[];
+  /**
+   * Their root is the current molecule, but other files cover some of it. Not in `outdated`, which earlier versions take for
+   * broken if it has other roots. Absent from their reports.
+   */
+  readonly shadowed?: readonly ReportedContainer[];
+};
+
+export type ReadReport = {
+  readonly report: NodeReport;
+  /** Roots of entries that were left out, because this version does not know them. */
+  readonly unknownRoots: readonly string[];
 };
 
 export function formatReport(report: NodeReport): string {
@@ -41,38 +58,56 @@ export function formatReport(report: NodeReport): string {
 }
 
 /** @throws AtomfsError "bad-data": who may write a Node's annotations decides what is restarted */
-export function parseReport(node: string, json: string): NodeReport {
+export function parseReport(json: string): ReadReport {
   const bad = (why: string): AtomfsError =>
-    new AtomfsError("bad-data", `The annotation ${REPORT_ANNOTATION} of node ${node} is no report: ${why}`);
+    new AtomfsError("bad-data", `its annotation ${REPORT_ANNOTATION} is no report: ${why}`);
   let value: unknown;
   try {
     value = JSON.parse(json);
-  } catch (cause) {
-    throw new AtomfsError("bad-data", `The annotation ${REPORT_ANNOTATION} of node ${node} is no JSON`, {
-      cause,
-    });
+  } catch {
+    throw bad("it is no JSON");
   }
-  const at = isFields(value) ? text(value, "at") : undefined;
-  const list = isFields(value) ? value["outdated"] : undefined;
+  if (!isFields(value)) throw bad("it is no object");
+  const at = text(value, "at");
   if (at === undefined || Number.isNaN(Date.parse(at))) throw bad("it has no time");
-  if (!Array.isArray(list)) throw bad("it has no list");
-  const fixes = isFields(value) ? reportedFixes(value["fixes"]) : undefined;
+  const fixes = reportedFixes(value["fixes"]);
   if (fixes === "bad") throw bad("its fixes are none");
-  return {
-    at,
-    ...(fixes === undefined ? {} : { fixes }),
-    outdated: list.map((each: unknown) => {
-      const fields = isFields(each) ? each : {};
-      const [namespace, pod, uid, container] = (["namespace", "pod", "uid", "container"] as const).map(
-        (key) => text(fields, key),
-      );
-      const root = fields["root"];
-      if (namespace === undefined || pod === undefined || uid === undefined || container === undefined)
-        throw bad("a container without its pod");
-      if (root !== "outdated" && root !== "unknown") throw bad("a container that is not outdated");
-      return { namespace, pod, uid, container, root };
-    }),
+  const list = (key: string, otherwise?: readonly unknown[]): readonly Fields[] => {
+    const found = value[key] ?? otherwise;
+    if (!Array.isArray(found)) throw bad("it has no list");
+    return found.map((each: unknown) => (isFields(each) ? each : {}));
   };
+  const container = (fields: Fields): ReportedContainer => {
+    const [namespace, pod, uid, name] = (["namespace", "pod", "uid", "container"] as const).map((key) =>
+      text(fields, key),
+    );
+    if (namespace === undefined || pod === undefined || uid === undefined || name === undefined)
+      throw bad("a container without its pod");
+    const hindrance = text(fields, "hindrance");
+    return { namespace, pod, uid, container: name, ...(hindrance === undefined ? {} : { hindrance }) };
+  };
+  const unknownRoots = new Set<string>();
+  const outdated = list("outdated").flatMap((fields): OutdatedContainer[] => {
+    const root = fields["root"];
+    if (root === "outdated" || root === "unknown") return [{ ...container(fields), root }];
+    if (typeof root !== "string") throw bad("a container without its root");
+    unknownRoots.add(shownWord(root));
+    return [];
+  });
+  return {
+    report: {
+      at,
+      ...(fixes === undefined ? {} : { fixes }),
+      outdated,
+      shadowed: list("shadowed", []).map(container),
+    },
+    unknownRoots: [...unknownRoots],
+  };
+}
+
+/** A word of an annotation, which anybody may have written, for a person's terminal. */
+export function shownWord(word: string): string {
+  return word.slice(0, 60).replace(/[^\x21-\x7e]/g, "?");
 }
 
 function reportedFixes(value: unknown): ReportedFixes | "bad" | undefined {
