@@ -109,3 +109,16 @@ export function verificationText(verification: FixVerification): string {
   else lines.push(verification.isFixed ? "  fixed" : "  NOT fixed everywhere");
   return lines.join("\n");
 }
+
+/** What brings the new molecule to these containers, which run: an engine's restart, or Kubernetes for kubelet's. */
+export function nextSteps(running: readonly Pick<EngineContainer, "kubernetesPod">[]): string[] {
+  const ofPods = running.filter(({ kubernetesPod }) => kubernetesPod !== undefined).length;
+  return [
+    ...(running.length > ofPods ? ["Next: atomfs restart --outdated"] : []),
+    ...(ofPods > 0
+      ? [
+          "Next, for pods: atomfs report here, then where kubectl may restart them: atomfs restart --outdated --cluster",
+        ]
+      : []),
+  ];
+}

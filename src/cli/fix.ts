@@ -19,7 +19,7 @@ import {
   withOptionsBefore,
   withTarget,
 } from "./fix-options.ts";
-import { planText, standingText, verificationText } from "./fix-text.ts";
+import { nextSteps, planText, standingText, verificationText } from "./fix-text.ts";
 import { shortId, table } from "./output.ts";
 
 export function registerFix(program: Command, context: () => Context): void {
@@ -168,7 +168,7 @@ function finish(
       lines.push(
         `${outdated.length} running container(s) still have the old molecule: ${outdated.map((each) => each.name).join(", ")}`,
       );
-      lines.push("Next: atomfs restart --outdated, then atomfs fix verify");
+      lines.push(...nextSteps(outdated), "Then: atomfs fix verify");
     }
     return lines.join("\n");
   });
@@ -225,21 +225,38 @@ async function runVerify(context: Context, id: string | undefined): Promise<void
   context.output.answer(answers, (all) => all.map(verificationText).join("\n\n"));
 }
 
-function runRevert(context: Context, id: string): void {
+async function runRevert(context: Context, id: string): Promise<void> {
   using store = openStore(context);
   const start = performance.now();
   const { rule, evaluations } = revertFix(store, id, context.commandLine, new Date());
   const deployError = tryDeploy(store);
   const milliseconds = performance.now() - start;
   const images = evaluations.map(({ image, molecule, fixes }) => ({ config: image.config, molecule, fixes }));
+  const next = context.output.json
+    ? []
+    : await nextStepsOf(context, new Set(images.map(({ config }) => config)));
   context.output.answer({ fix: id, title: rule.title, images, milliseconds }, () =>
     images.length === 0
       ? `Fix ${id} (${rule.title}) is taken out; no image used it.`
       : [
           `Fix ${id} (${rule.title}) is reverted in ${images.length} image(s) (${(milliseconds / 1000).toFixed(2)} s).`,
           ...images.map((each) => `  ${shortId(each.config)}  molecule ${shortId(each.molecule)}`),
-          "Next: atomfs restart --outdated",
+          ...next,
         ].join("\n"),
   );
   failWith(deployError);
+}
+
+/** The fix is reverted already: engines that do not answer make it no failure. */
+async function nextStepsOf(context: Context, images: ReadonlySet<string>): Promise<readonly string[]> {
+  try {
+    const containers = await listContainers(context, { mustWork: false });
+    return nextSteps(containers.filter((each) => each.pid !== undefined && images.has(each.imageId ?? "")));
+  } catch (error) {
+    if (!(error instanceof AtomfsError) || error.kind === "interrupted") throw error;
+    context.output.say(
+      `note: which containers run on the old molecule could not be found out: ${error.message}`,
+    );
+    return [];
+  }
 }
