@@ -1,12 +1,14 @@
 import type { Sha256 } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
 import type { EngineContainer } from "../engines/engine.ts";
+import type { Hindrance } from "../engines/kubernetes/hindrances.ts";
 import { containerFindings } from "../fixing/container-findings.ts";
 import { inspectRoot, MoleculeTrees, type RootState } from "../fixing/container-root.ts";
 import { DEFAULT_STATE_DIRECTORY } from "../runtime/argv.ts";
 import { type AtCreateOutcome, readOutcome } from "../runtime/at-create-outcome.ts";
 import type { Store } from "../store/store.ts";
 import { type Context, listContainers } from "./context.ts";
+import { NodeHindrances } from "./pod-hindrances.ts";
 
 /** A container of an engine, and what its root is. */
 export type Row = EngineContainer & {
@@ -16,37 +18,54 @@ export type Row = EngineContainer & {
   readonly findings: readonly string[];
   /** What crio-lxc did at create; undefined for a container of another runtime. */
   readonly atCreate: AtCreateOutcome | undefined;
+  /** Of a pod's container that lacks something: why a new container would lack it, too. */
+  readonly hindrance: Hindrance | undefined;
 };
 
-const NOTHING = { molecule: undefined, findings: [] } as const;
+const NOTHING = { molecule: undefined, findings: [], hindrance: undefined } as const;
+
+/**
+ * Does it lack files of its image's current molecule, or may it, in a way that a restart is for? Podman's restarts keep a container's
+ * writable layer, new containers of pods have a new one.
+ */
+export function isForRestart({ root, kubernetesPod }: Pick<Row, "root" | "kubernetesPod">): boolean {
+  return root === "outdated" || root === "unknown" || (root === "shadowed" && kubernetesPod !== undefined);
+}
 
 export function rowsOf(store: Store, containers: readonly EngineContainer[]): Row[] {
   const trees = new MoleculeTrees(store);
+  let node: NodeHindrances | undefined;
   return containers.map((container) => {
     const { imageId, pid } = container;
     const atCreate = readOutcome(DEFAULT_STATE_DIRECTORY, container.id);
     if (imageId === undefined || !store.state.images.has(imageId))
       return { ...container, ...NOTHING, root: "not-ours", atCreate };
     if (pid === undefined) return { ...container, ...NOTHING, root: "stopped", atCreate };
-    return { ...container, ...look(store, trees, imageId, pid), atCreate };
+    const { state, ...found } = look(store, trees, imageId, pid);
+    const row = { ...container, ...NOTHING, ...found, root: state?.status ?? "unknown", atCreate };
+    if (container.kubernetesPod === undefined || state === undefined || !isForRestart(row)) return row;
+    node ??= new NodeHindrances(store);
+    const hindrance = node.of(container, { imageId, pid, root: state, wasDecided: atCreate !== undefined });
+    return { ...row, hindrance };
   });
 }
 
+type Look = Pick<Row, "molecule" | "findings"> & { readonly state: RootState | undefined };
+
 /** A container that ends meanwhile has no root to look at. */
-function look(
-  store: Store,
-  trees: MoleculeTrees,
-  image: Sha256,
-  pid: number,
-): Pick<Row, "root" | "molecule" | "findings"> {
+function look(store: Store, trees: MoleculeTrees, image: Sha256, pid: number): Look {
   try {
     const state = inspectRoot(store, trees, image, pid);
     const findings = containerFindings(store, trees, state, pid);
-    return { root: state.status, molecule: state.molecule, findings };
+    return { state, molecule: state.molecule, findings };
   } catch (error) {
     if (!(error instanceof AtomfsError) || error.kind === "interrupted") throw error;
-    if (error.kind === "not-found") return { ...NOTHING, root: "unknown" };
-    return { molecule: undefined, root: "unknown", findings: [`its root cannot be told: ${error.message}`] };
+    if (error.kind === "not-found") return { state: undefined, molecule: undefined, findings: [] };
+    return {
+      state: { status: "unknown", molecule: undefined, shadowed: [], onVolumes: [] },
+      molecule: undefined,
+      findings: [`its root cannot be told: ${error.message}`],
+    };
   }
 }
 

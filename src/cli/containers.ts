@@ -1,10 +1,11 @@
 import type { Command } from "commander";
 import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
 import type { Engine, EngineContainer } from "../engines/engine.ts";
+import { hindranceText } from "../engines/kubernetes/hindrances.ts";
 import type { AtCreateOutcome } from "../runtime/at-create-outcome.ts";
 import type { Store } from "../store/store.ts";
 import { runClusterList, runClusterRestart } from "./cluster.ts";
-import { listRows, type Row, rowsOf, rowsWithoutStore } from "./container-rows.ts";
+import { isForRestart, listRows, type Row, rowsOf, rowsWithoutStore } from "./container-rows.ts";
 import { type Context, failWith, listContainers, openEngines, openStore } from "./context.ts";
 import { shortId, table } from "./output.ts";
 import { parseDuration } from "./quantities.ts";
@@ -18,7 +19,7 @@ export function registerContainers(program: Command, context: () => Context): vo
   program
     .command("containers")
     .description("list the engines' containers and which molecule they run on")
-    .option("--outdated", "only those whose root is not their image's current molecule")
+    .option("--outdated", "only those that lack files of their image's current molecule, or may lack some")
     .option("--cluster", "what the nodes of the cluster report as outdated, by owner")
     .option("--kubeconfig <file>", "with --cluster; default: kubectl's own")
     .action((options: ListOptions) =>
@@ -29,13 +30,13 @@ export function registerContainers(program: Command, context: () => Context): vo
   program
     .command("restart")
     .description("restart containers through their engine, so that they get the current molecule")
-    .option("--outdated", "all containers whose root is outdated")
-    .option("--cluster", "with --outdated: all nodes' outdated pods, through Kubernetes")
+    .option("--outdated", "all containers whose root is outdated or could not be told")
+    .option("--cluster", "with --outdated: all nodes' outdated and shadowed pods, through Kubernetes")
     .option("--kubeconfig <file>", "with --cluster; default: kubectl's own")
     .option("--print", "with --cluster: print the commands, and do nothing")
     .option(
       "--wait <time>",
-      "with --cluster: wait so long for the rollouts to come to their end",
+      "with --cluster: wait so long for rollouts and evictions, and try refused evictions again",
       parseDuration,
     )
     .argument("[container...]", "names or ids")
@@ -45,7 +46,7 @@ export function registerContainers(program: Command, context: () => Context): vo
 /** Also without a store, or with one that cannot be read: then what runs matters most. The command fails afterwards. */
 async function runContainers(context: Context, onlyOutdated: boolean): Promise<void> {
   const { rows: all, failure } = await rowsOfContext(context);
-  const rows = all.filter((row) => !onlyOutdated || row.root === "outdated" || row.root === "unknown");
+  const rows = all.filter((row) => !onlyOutdated || isForRestart(row));
   context.output.answer(rows, (all) =>
     [
       table(
@@ -88,8 +89,9 @@ function atCreateText({ root, molecule, why, policy, outdated, error }: AtCreate
   return `${on}: ${why}${decided}${lacks}${error === undefined ? "" : `: ${error}`}`;
 }
 
-function findingLines({ name, findings, atCreate }: Row): string[] {
-  const all = [...new Set([...findings, ...(atCreate?.findings ?? [])])];
+function findingLines({ name, findings, atCreate, hindrance }: Row): string[] {
+  const noCure = hindrance === undefined ? [] : [`a restart does not help: ${hindranceText(hindrance)}`];
+  const all = [...new Set([...noCure, ...findings, ...(atCreate?.findings ?? [])])];
   const more = all.length - FINDINGS_SHOWN;
   return [
     ...all.slice(0, FINDINGS_SHOWN).map((text) => `finding: ${name}: ${text}`),
@@ -127,17 +129,17 @@ async function runRestart(context: Context, names: readonly string[], outdated: 
   const lists = await Promise.all(engines.map((each) => each.listContainers({ signal: context.signal })));
   const rows = rowsOf(store, lists.flat());
   const named = new Set(names.map((name) => findContainer(rows, name)));
-  const chosen = rows.filter(
-    (row) =>
-      named.has(row) || (outdated && (row.root === "outdated" || row.root === "unknown") && !row.isInfra),
-  );
+  const chosen = rows.filter((row) => named.has(row) || (outdated && isForRestart(row) && !row.isInfra));
   const results: { name: string; id: string; milliseconds: number; error: string | undefined }[] = [];
   for (const row of chosen) {
     const { id, name } = row;
     context.signal.throwIfAborted();
     context.output.progress(`restarting ${name}`);
     const start = performance.now();
-    const error = await restartOne(engines, row);
+    const error =
+      row.hindrance === undefined
+        ? await restartOne(engines, row)
+        : `a restart does not help: ${hindranceText(row.hindrance)}`;
     results.push({ name, id, milliseconds: performance.now() - start, error });
   }
   if (results.some((each) => each.error !== undefined)) context.setExitCode(EXIT_CODES.blocked);

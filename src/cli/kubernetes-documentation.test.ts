@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { digestOf } from "../../tests/support/temporary-store.ts";
 import { CONDITION_TYPE } from "../engines/kubernetes/condition.ts";
 import { EVENT_REASONS } from "../engines/kubernetes/events.ts";
+import { HINDRANCES } from "../engines/kubernetes/hindrances.ts";
 import { REPORT_ANNOTATION } from "../engines/kubernetes/report.ts";
 import { EMPTY_STATE } from "../store/state.ts";
 import { metricFamilies } from "./metric-families.ts";
@@ -33,5 +34,6 @@ test("docs/kubernetes.md has every metric, and names none that there is not", ()
 
 test("and every word that others may wait for", () => {
   for (const reason of EVENT_REASONS) expect(text).toContain(`| \`${reason}\` |`);
+  for (const hindrance of Object.keys(HINDRANCES)) expect(text).toContain(`| \`${hindrance}\` |`);
   for (const word of [CONDITION_TYPE, REPORT_ANNOTATION]) expect(text).toContain(`\`${word}\``);
 });

@@ -5,9 +5,10 @@ import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
 import type { PodCounts } from "../engines/kubernetes/condition.ts";
 import { readEventRecords, writeEventRecords } from "../engines/kubernetes/event-records.ts";
 import { type Observation, planEvents, settleEvents } from "../engines/kubernetes/events.ts";
+import { hindranceText } from "../engines/kubernetes/hindrances.ts";
 import { ownNode, publishReport, writeEvent } from "../engines/kubernetes/kubectl.ts";
 import { NODE_KUBECONFIGS } from "../engines/kubernetes/node-credentials.ts";
-import type { NodeReport, ReportedFixes } from "../engines/kubernetes/report.ts";
+import type { NodeReport, ReportedContainer, ReportedFixes } from "../engines/kubernetes/report.ts";
 import type { State } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
 import { kubectlOptions } from "./cluster.ts";
@@ -43,6 +44,7 @@ async function runReport(context: Context, options: ReportOptions): Promise<void
     at: new Date().toISOString(),
     fixes: fixesOf(store.state),
     outdated: outdatedOf(rows),
+    shadowed: shadowedOf(rows),
   };
   const condition = await publishReport(node, report, countsOf(rows), kubernetes);
   const events = options.events
@@ -55,10 +57,16 @@ async function runReport(context: Context, options: ReportOptions): Promise<void
   context.output.answer({ node, ...report, condition, events }, () =>
     [
       `node ${node}: ${condition.reason}: ${condition.message}`,
-      ...report.outdated.map((each) => `${each.root}: ${each.namespace}/${each.pod}/${each.container}`),
+      ...report.outdated.map((each) => reportedLine(each.root, each)),
+      ...(report.shadowed ?? []).map((each) => reportedLine("shadowed", each)),
       ...(options.events ? [`${events.written} event(s) written`] : []),
     ].join("\n"),
   );
+}
+
+function reportedLine(root: string, { namespace, pod, container, hindrance }: ReportedContainer): string {
+  const noCure = hindrance === undefined ? "" : ` (a restart does not help: ${hindranceText(hindrance)})`;
+  return `${root}: ${namespace}/${pod}/${container}${noCure}`;
 }
 
 /** kubelet's own, if no others are named. */
@@ -73,12 +81,23 @@ function fixesOf({ fixes, fixesGeneration: { number, changedAt } }: State): Repo
   return { generation: number, ...since, ids: [...fixes.keys()].sort() };
 }
 
-function outdatedOf(rows: readonly Row[]): NodeReport["outdated"] {
-  return rows.flatMap(({ kubernetesPod: pod, name, root }): NodeReport["outdated"] => {
-    if (pod === undefined || (root !== "outdated" && root !== "unknown")) return [];
-    const container = name.split("/").at(-1) ?? name;
-    return [{ namespace: pod.namespace, pod: pod.name, uid: pod.uid, container, root }];
-  });
+export function outdatedOf(rows: readonly Row[]): NodeReport["outdated"] {
+  return rows.flatMap((row) =>
+    row.root === "outdated" || row.root === "unknown"
+      ? reported(row).map((each) => ({ ...each, root: row.root as "outdated" | "unknown" }))
+      : [],
+  );
+}
+
+export function shadowedOf(rows: readonly Row[]): readonly ReportedContainer[] {
+  return rows.flatMap((row) => (row.root === "shadowed" ? reported(row) : []));
+}
+
+function reported({ kubernetesPod: pod, name, hindrance }: Row): readonly ReportedContainer[] {
+  if (pod === undefined) return [];
+  const container = name.split("/").at(-1) ?? name;
+  const why = hindrance === undefined ? {} : { hindrance };
+  return [{ namespace: pod.namespace, pod: pod.name, uid: pod.uid, container, ...why }];
 }
 
 function countsOf(rows: readonly Row[]): PodCounts {
@@ -88,17 +107,18 @@ function countsOf(rows: readonly Row[]): PodCounts {
     outdated: count("outdated"),
     shadowed: count("shadowed"),
     unverified: count("unknown"),
+    hindered: rows.filter((row) => row.hindrance !== undefined).length,
     notOurs: rows.filter((row) => row.root === "not-ours" && row.state === "running").length,
   };
 }
 
-type Told = { readonly written: number; readonly failed: readonly string[] };
+export type Told = { readonly written: number; readonly failed: readonly string[] };
 
 /**
  * An event that Kubernetes refuses is named and tried again with the next report. Once it does not answer, nothing more is
  * asked of it: each call would take its whole time.
  */
-async function tellEvents(
+export async function tellEvents(
   store: Store,
   observed: readonly Observation[],
   node: string,

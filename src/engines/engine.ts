@@ -41,6 +41,8 @@ export type EngineContainer = {
   readonly systemdUnit: string | undefined;
   /** Under kubelet. */
   readonly kubernetesPod: KubernetesPod | undefined;
+  /** Of its pod's RuntimeClass; empty for the engine's default runtime, undefined if nobody says. */
+  readonly runtimeHandler: string | undefined;
 };
 
 export type EngineImage = {

@@ -1,6 +1,6 @@
 import { constants, fstatSync, openSync, readFileSync, readlinkSync, readSync } from "node:fs";
 import { joinAtoms } from "../atoms/join.ts";
-import type { TreePath } from "../core/bytestring.ts";
+import { parentPath, ROOT, type TreePath } from "../core/bytestring.ts";
 import type { Sha256, VerityDigest } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
 import { resolvePath } from "../core/resolve.ts";
@@ -25,6 +25,8 @@ export type RootState = {
   readonly molecule: VerityDigest | undefined;
   /** Paths that tell the image's molecules apart and don't have that molecule's content: the container wrote over them. */
   readonly shadowed: readonly TreePath[];
+  /** Of `shadowed`, what is so because of a mount inside the container: a new writable layer would not change it. */
+  readonly onVolumes: readonly TreePath[];
 };
 
 /** Trees of molecules and images, read once. */
@@ -77,7 +79,7 @@ export function inspectRoot(store: Store, trees: MoleculeTrees, config: Sha256, 
   const current = currentGeneration(store.state, config);
   const image = store.state.images.get(config);
   if (current === undefined || image === undefined)
-    return { status: "unknown", molecule: undefined, shadowed: [] };
+    return { status: "unknown", molecule: undefined, shadowed: [], onVolumes: [] };
   const known = knownTrees(store, trees, image, current);
   using root = openRoot(pid);
   const contents = distinguishingContents(known.map(({ tree }) => tree));
@@ -90,11 +92,12 @@ export function inspectRoot(store: Store, trees: MoleculeTrees, config: Sha256, 
   const [first] = best;
   if (first === undefined) throw new TypeError("An image with a current molecule has a molecule");
   const { molecule, shadowed } = first;
-  if (molecule !== current.molecule) return { status: "outdated", molecule, shadowed };
-  if (least === 0) return { status: "current", molecule, shadowed };
+  const covered = { shadowed, onVolumes: shadowed.filter((path) => isOnOtherMount(root, path)) };
+  if (molecule !== current.molecule) return { status: "outdated", molecule, ...covered };
+  if (least === 0) return { status: "current", molecule, ...covered };
   // As near to an older one: nothing is claimed.
-  if (best.length > 1) return { status: "unknown", molecule: undefined, shadowed };
-  return { status: "shadowed", molecule, shadowed };
+  if (best.length > 1) return { status: "unknown", molecule: undefined, ...covered };
+  return { status: "shadowed", molecule, ...covered };
 }
 
 type KnownTree = { readonly molecule: VerityDigest | undefined; readonly tree: Tree };
@@ -206,6 +209,19 @@ function measure(root: Fd, path: TreePath, sizes: ReadonlySet<number>): string {
     // Loops of symlinks, damaged objects and whatever else a root can have: not what a molecule has.
     if (error instanceof Error && "code" in error) return OTHER;
     throw error;
+  }
+}
+
+/** What is not there belongs to the mount of its nearest directory that is. */
+function isOnOtherMount(root: Fd, path: TreePath): boolean {
+  for (let at = path; ; at = parentPath(at)) {
+    try {
+      using name = openInRoot(root, at, O_PATH);
+      return mountOf(name) !== mountOf(root);
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error)) throw error;
+      if (at === ROOT || !hasCode(error, "ENOENT", "ENOTDIR")) return false;
+    }
   }
 }
 

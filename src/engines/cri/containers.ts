@@ -2,7 +2,13 @@ import { existsSync } from "node:fs";
 import { AtomfsError } from "../../core/errors.ts";
 import { run } from "../../sys/process.ts";
 import type { Engine, EngineContainer } from "../engine.ts";
-import { type InspectedProcess, parseContainerList, parseInspected, parseStorageRoots } from "./output.ts";
+import {
+  type InspectedProcess,
+  parseContainerList,
+  parseInspected,
+  parseRuntimeHandlers,
+  parseStorageRoots,
+} from "./output.ts";
 
 /** Where crictl is told which engine it asks (crictl's own documentation): its configuration, or CRI-O's socket. */
 const CRICTL_CONFIG = "/etc/crictl.yaml";
@@ -43,13 +49,16 @@ export class CriEngine implements Engine {
   async listContainers(options: { readonly signal?: AbortSignal } = {}): Promise<EngineContainer[]> {
     const { stdout } = await crictl(["ps", "--all", "--output", "json"], options);
     const listed = parseContainerList(stdout.toString());
+    const pods = await crictl(["pods", "--output", "json"], options);
+    const handlers = parseRuntimeHandlers(pods.stdout.toString());
     const running = listed.filter((each) => each.state === "running").map((each) => each.id);
     const processes = new Map<string, InspectedProcess>();
     for (let at = 0; at < running.length; at += IDS_PER_CALL) {
       for (const each of await inspect(running.slice(at, at + IDS_PER_CALL), options))
         processes.set(each.id, each);
     }
-    return listed.flatMap((each): EngineContainer[] => {
+    return listed.flatMap((listedOne): EngineContainer[] => {
+      const each = { ...listedOne, runtimeHandler: handlers.get(listedOne.pod ?? "") };
       const found = processes.get(each.id);
       if (found !== undefined) return [{ ...each, ...found, imageName: found.imageName || each.imageName }];
       return each.state === "running" ? [] : [{ ...each, pid: undefined, startedAt: undefined }];

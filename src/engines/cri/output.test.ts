@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { parseContainerList, parseInspected, parseStorageRoots } from "./output.ts";
+import { parseContainerList, parseInspected, parseRuntimeHandlers, parseStorageRoots } from "./output.ts";
 
 const ID = "1e355acbb6e4a08fa03c45d09968936bfe8907b10be048a7e0557097b297abc8";
 const POD = "52e6a60a08c53685fd886e995df7c5dda2027ba1457056569cf19fc422856d2f";
@@ -83,6 +83,13 @@ test.each(["", "[]", '{"containers":{}}', '{"containers":[1]}', list({ ...LISTED
 
 test("an image id that is none is an error", () => {
   expect(() => parseContainerList(list({ ...LISTED, imageId: "latest" }))).toThrow(/image id/);
+});
+
+test("a pod's runtime handler; the default runtime has no name", () => {
+  const items = [{ id: POD, runtimeHandler: "crio-lxc" }, { id: ID, runtimeHandler: "" }, { id: IMAGE }];
+  expect([...parseRuntimeHandlers(JSON.stringify({ items })).values()]).toEqual(["crio-lxc", "", ""]);
+  expect(parseRuntimeHandlers("{}").size).toBe(0);
+  expect(() => parseRuntimeHandlers('{"items":[1]}')).toThrow("Cannot understand what crictl says");
 });
 
 const filesystem = (mountpoint: string): object => ({

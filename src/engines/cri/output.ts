@@ -22,7 +22,7 @@ const LABEL = {
 } as const;
 
 /** A container as `crictl ps` lists it: without its process. */
-export type ListedContainer = Omit<EngineContainer, "pid" | "startedAt">;
+export type ListedContainer = Omit<EngineContainer, "pid" | "startedAt" | "runtimeHandler">;
 
 /** What only `crictl inspect` tells. */
 export type InspectedProcess = Pick<EngineContainer, "id" | "pid" | "startedAt" | "imageName">;
@@ -70,6 +70,22 @@ export function parseInspected(json: string): InspectedProcess[] {
       imageName: text(part(status, "image"), "image") ?? "",
     };
   });
+}
+
+/**
+ * The runtime handler of each pod's sandbox, by the sandbox's id; empty for the default runtime.
+ * @throws AtomfsError "failed" for anything but the answer of `crictl pods --output json`
+ */
+export function parseRuntimeHandlers(json: string): ReadonlyMap<string, string> {
+  const answer = parse(json, "the list of pods");
+  const list = isFields(answer) ? (answer["items"] ?? []) : undefined;
+  if (!Array.isArray(list)) throw unexpected("the list of pods is no list");
+  return new Map(
+    list.map((value: unknown) => {
+      if (!isFields(value)) throw unexpected("a pod is no object");
+      return [text(value, "id") ?? "", text(value, "runtimeHandler") ?? ""] as const;
+    }),
+  );
 }
 
 /** What CRI-O says to have its images and containers in: `GRAPH ROOT/overlay-images`, `.../overlay-containers`. */

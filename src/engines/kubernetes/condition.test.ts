@@ -8,13 +8,14 @@ const REPORT: NodeReport = {
   fixes: { generation: 3, ids: ["a", "b"] },
   outdated: [],
 };
-const NONE: PodCounts = { current: 0, outdated: 0, shadowed: 0, unverified: 0, notOurs: 0 };
+const NONE: PodCounts = { current: 0, outdated: 0, shadowed: 0, unverified: 0, hindered: 0, notOurs: 0 };
 
 test.each([
   [{ current: 2 }, "True", "PodsCurrent"],
   [{ notOurs: 4 }, "True", "PodsCurrent"],
   [{ current: 2, outdated: 1, unverified: 1 }, "False", "PodsOutdated"],
-  [{ shadowed: 1 }, "False", "PodsOutdated"],
+  [{ outdated: 1, shadowed: 1 }, "False", "PodsOutdated"],
+  [{ shadowed: 1, unverified: 1 }, "False", "PodsShadowed"],
   [{ current: 2, unverified: 1 }, "Unknown", "PodsUnverified"],
 ] as const)("%p is %s, %s", (counts, status, reason) => {
   expect(conditionOf(REPORT, { ...NONE, ...counts })).toMatchObject({ status, reason });
@@ -23,7 +24,21 @@ test.each([
 test("the message says of how many containers nothing is said", () => {
   const { message } = conditionOf(REPORT, { ...NONE, current: 1, notOurs: 2 });
   expect(message).toBe(
-    "1 container(s) on their image's current molecule, 2 of images that AtomFS does not have; 2 fix(es), generation 3",
+    "1 container(s) on their image's current molecule, 2 of images that AtomFS does not have, of which nothing is known; 2 fix(es), generation 3",
+  );
+  const without = conditionOf(
+    { ...REPORT, fixes: { generation: 0, ids: [] } },
+    { ...NONE, current: 1, notOurs: 2 },
+  );
+  expect(without.message).toBe(
+    "1 container(s) on their image's current molecule, 2 of images that AtomFS does not have; 0 fix(es), generation 0",
+  );
+});
+
+test("and how many no restart helps", () => {
+  const { message } = conditionOf(REPORT, { ...NONE, outdated: 2, shadowed: 1, hindered: 2 });
+  expect(message).toBe(
+    "0 container(s) on their image's current molecule, 2 on an older one, 1 with own copies of fixed files; a restart does not help 2 of them; 2 fix(es), generation 3",
   );
 });
 

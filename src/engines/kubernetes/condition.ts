@@ -17,28 +17,34 @@ export type PodCounts = {
   readonly shadowed: number;
   /** Their roots could not be told. */
   readonly unverified: number;
+  /** Of these three, those that a restart does not help. */
+  readonly hindered: number;
   /** Of images that AtomFS does not have: nothing is said of these. */
   readonly notOurs: number;
 };
 
 export type ConditionState = {
   readonly status: "True" | "False" | "Unknown";
-  readonly reason: "PodsCurrent" | "PodsOutdated" | "PodsUnverified";
+  readonly reason: "PodsCurrent" | "PodsOutdated" | "PodsShadowed" | "PodsUnverified";
   readonly message: string;
 };
 
 export function conditionOf(report: NodeReport, counts: PodCounts): ConditionState {
-  const { current, outdated, shadowed, unverified, notOurs } = counts;
+  const { current, outdated, shadowed, unverified, hindered, notOurs } = counts;
+  // Where there is no fix, nobody asks whether one is missing.
+  const unknown = (report.fixes?.ids.length ?? 0) > 0 ? ", of which nothing is known" : "";
   const parts = [
     `${current} container(s) on their image's current molecule`,
     ...(outdated > 0 ? [`${outdated} on an older one`] : []),
     ...(shadowed > 0 ? [`${shadowed} with own copies of fixed files`] : []),
     ...(unverified > 0 ? [`${unverified} that could not be told`] : []),
-    ...(notOurs > 0 ? [`${notOurs} of images that AtomFS does not have`] : []),
+    ...(notOurs > 0 ? [`${notOurs} of images that AtomFS does not have${unknown}`] : []),
   ];
   const fixes = report.fixes === undefined ? "" : `; ${fixesText(report.fixes)}`;
-  const message = `${parts.join(", ")}${fixes}`;
-  if (outdated + shadowed > 0) return { status: "False", reason: "PodsOutdated", message };
+  const noCure = hindered > 0 ? `; a restart does not help ${hindered} of them` : "";
+  const message = `${parts.join(", ")}${noCure}${fixes}`;
+  if (outdated > 0) return { status: "False", reason: "PodsOutdated", message };
+  if (shadowed > 0) return { status: "False", reason: "PodsShadowed", message };
   if (unverified > 0) return { status: "Unknown", reason: "PodsUnverified", message };
   return { status: "True", reason: "PodsCurrent", message };
 }

@@ -37,6 +37,7 @@ test("a running container", () => {
         isInfra: false,
         systemdUnit: "web.service",
         kubernetesPod: undefined,
+        runtimeHandler: undefined,
       },
       upperDir: "/u",
       mergedDir: "/m",

@@ -86,6 +86,7 @@ export function parseContainers(json: string): InspectedContainer[] {
         isInfra: value["IsInfra"] === true,
         systemdUnit: text(labels, "PODMAN_SYSTEMD_UNIT"),
         kubernetesPod: undefined,
+        runtimeHandler: undefined,
       },
       upperDir: text(directories, "UpperDir"),
       mergedDir: text(directories, "MergedDir"),
