@@ -28,6 +28,7 @@ const HOST: HostFacts = {
 };
 
 type Listed = {
+  readonly potentiallyUnsafeConfigAnnotations: readonly string[];
   readonly hooks: readonly string[];
   readonly mountOptions: readonly string[];
   readonly linux: {
@@ -132,6 +133,17 @@ describe("what is listed is taken", () => {
     seccomp({ architectures: linux.seccomp.archs });
     expect(linux.seccomp.supportedFlags).toEqual(linux.seccomp.knownFlags);
     seccomp({ flags: linux.seccomp.supportedFlags });
+  });
+
+  test("annotations that change what is asked of the host", () => {
+    const { potentiallyUnsafeConfigAnnotations } = listed();
+    expect(potentiallyUnsafeConfigAnnotations).toEqual([
+      "run.oci.keep_original_groups",
+      "org.systemd.property.",
+    ]);
+    const said = new Map([["org.systemd.property.SendSIGHUP", "true"]]);
+    const { systemd } = planCgroups(undefined, "system.slice:crio:box", HOST.cgroups, "box", said);
+    expect(systemd?.scope.properties.at(-1)?.name).toBe("SendSIGHUP");
   });
 
   test("rdma", () => {

@@ -5,6 +5,7 @@ import { MOUNT_OPTIONS } from "./mount-options.ts";
 import { KEEP_GROUPS } from "./process-plan.ts";
 import { REFUSED_FIELDS } from "./refused-fields.ts";
 import { knownSeccomp } from "./seccomp-plan.ts";
+import { PROPERTY_ANNOTATION } from "./systemd-plan.ts";
 import { OLDEST_SPEC_VERSION, SPEC_VERSION, VERSION } from "./version.ts";
 
 /** From this version on liblxc knows no cgroup v1. */
@@ -50,6 +51,7 @@ export function describeFeatures(host: HostFacts): object {
       "io.atomfs.crio-lxc.version": VERSION,
       "org.linuxcontainers.liblxc.version": `${host.lxcVersion.major}.${host.lxcVersion.minor}`,
     },
-    potentiallyUnsafeConfigAnnotations: [KEEP_GROUPS],
+    // One that ends in a dot means all that begin with it.
+    potentiallyUnsafeConfigAnnotations: [KEEP_GROUPS, PROPERTY_ANNOTATION],
   };
 }

@@ -1,6 +1,6 @@
 import { AtomfsError } from "../core/errors.ts";
 import type { ResourcesConfig } from "../formats/oci/runtime-config/types.ts";
-import type { CgroupWrite } from "./cgroup-target.ts";
+import type { CgroupWrite, CurrentValues } from "./cgroup-target.ts";
 import { cpuWeight } from "./cgroup-v2.ts";
 import { parseProperty, type SystemdProperty } from "./systemd-property.ts";
 
