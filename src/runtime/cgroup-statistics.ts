@@ -182,13 +182,21 @@ export function readLimits(directories: readonly string[]): CurrentValues {
   const memoryLimit = limit(files.text("memory.limit_in_bytes") ?? files.text("memory.max"));
   const memorySwap = limit(files.text("memory.memsw.limit_in_bytes"));
   const memoryUsage = limit(files.text("memory.usage_in_bytes") ?? files.text("memory.current"));
-  const [quota, period] = (files.text("cpu.max") ?? "").trim().split(" ");
+  const [quota, period] = (files.text("cpu.max") ?? cpuMaxV1(files) ?? "").trim().split(" ");
   return {
     ...(memoryLimit === undefined ? {} : { memoryLimit }),
     ...(memorySwap === undefined ? {} : { memorySwap }),
     ...(memoryUsage === undefined ? {} : { memoryUsage }),
     ...(quota === undefined || period === undefined ? {} : { cpuMax: [quota, period] as const }),
   };
+}
+
+/** In the form of cpu.max. */
+function cpuMaxV1(files: CgroupFiles): string | undefined {
+  const quota = files.text("cpu.cfs_quota_us")?.trim();
+  return quota === undefined
+    ? undefined
+    : `${quota === "-1" ? "max" : quota} ${files.text("cpu.cfs_period_us")}`;
 }
 
 /** v1 says "unlimited" as the largest multiple of the page size. */

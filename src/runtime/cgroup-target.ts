@@ -19,7 +19,7 @@ export type CurrentValues = {
   /** v1: memory and swap together. */
   readonly memorySwap?: bigint;
   readonly memoryUsage?: bigint;
-  /** v2: both words of cpu.max. */
+  /** Both words of cpu.max; on v1 the same of its two files. */
   readonly cpuMax?: readonly [quota: string, period: string];
 };
 

@@ -81,6 +81,33 @@ describe("limits", () => {
   });
 });
 
+describe("an update of a part of the CPU's limit", () => {
+  const shown = (cpu: object, cpuMax?: readonly [string, string]) =>
+    limitProperties(
+      parseResources(Buffer.from(JSON.stringify({ cpu }))),
+      true,
+      cpuMax === undefined ? {} : { cpuMax },
+    ).map(({ name, values }) => `${name}=${values.join()}`);
+  const unlimited = `CPUQuotaPerSecUSec=${(1n << 64n) - 1n}`;
+
+  test("takes the other part as it is", () => {
+    expect(shown({ quota: 50_000 }, ["20000", "200000"])).toEqual(["CPUQuotaPerSecUSec=250000"]);
+    expect(shown({ quota: -1 }, ["20000", "200000"])).toEqual([unlimited]);
+    expect(shown({ period: 200_000 }, ["50000", "100000"])).toEqual([
+      "CPUQuotaPerSecUSec=250000",
+      "CPUQuotaPeriodUSec=200000",
+    ]);
+    expect(shown({ period: 200_000 }, ["max", "100000"])).toEqual([unlimited, "CPUQuotaPeriodUSec=200000"]);
+  });
+
+  test("needs nothing if both are named, and takes the kernel's own if nothing is known", () => {
+    const both = { quota: 50_000, period: 50_000 };
+    expect(shown(both, ["1", "2"])).toEqual(["CPUQuotaPerSecUSec=1000000", "CPUQuotaPeriodUSec=50000"]);
+    expect(shown({ quota: 50_000 })).toEqual(["CPUQuotaPerSecUSec=500000"]);
+    expect(shown({ period: 200_000 })).toEqual([unlimited, "CPUQuotaPeriodUSec=200000"]);
+  });
+});
+
 describe("annotations", () => {
   test.each([
     ["Restart", "'no'", { name: "Restart", signature: "s", values: ["no"] }],

@@ -17,7 +17,8 @@ export type SystemdScope = {
 };
 
 const DEFAULT_SLICE = "system.slice";
-const PROPERTY_ANNOTATION = "org.systemd.property.";
+/** What the names of annotations begin with that become properties of the scope. */
+export const PROPERTY_ANNOTATION = "org.systemd.property.";
 /** systemd.unit(5): what a unit's name may have. */
 const UNIT_NAME = /^[A-Za-z0-9:_.\\@-]{1,200}$/;
 
@@ -84,8 +85,13 @@ const INFINITY = (1n << 64n) - 1n;
 /**
  * The limits that systemd has properties for: it shows them, and keeps them over `daemon-reload`. All limits, these too, are
  * written to the container's own directory inside the scope.
+ * @param current of a running container, for an update that names only a part of a limit
  */
-export function limitProperties(resources: ResourcesConfig | undefined, isV2: boolean): SystemdProperty[] {
+export function limitProperties(
+  resources: ResourcesConfig | undefined,
+  isV2: boolean,
+  { cpuMax }: Pick<CurrentValues, "cpuMax"> = {},
+): SystemdProperty[] {
   const found: SystemdProperty[] = [];
   const put = (name: string, value: bigint | number | undefined): void => {
     if (value !== undefined) found.push({ name, signature: "t", values: [String(value)] });
@@ -97,10 +103,15 @@ export function limitProperties(resources: ResourcesConfig | undefined, isV2: bo
   };
   put(isV2 ? "MemoryMax" : "MemoryLimit", bytes(memory?.limit));
   if (isV2) put("MemoryLow", bytes(memory?.reservation));
-  const { shares = 0n, quota = 0n, period } = resources?.cpu ?? {};
+  const { shares = 0n, quota = 0n, period = 0n } = resources?.cpu ?? {};
   if (shares > 0n) put(isV2 ? "CPUWeight" : "CPUShares", isV2 ? cpuWeight(shares) : shares);
-  if (quota !== 0n) put("CPUQuotaPerSecUSec", quotaPerSecond(quota, period));
-  if (period !== undefined && period > 0n) put("CPUQuotaPeriodUSec", period);
+  if (quota !== 0n || period > 0n) {
+    // systemd has time per second: it takes both to know that.
+    const [quotaNow = "max", periodNow = DEFAULT_PERIOD] = cpuMax ?? [];
+    const time = quota === 0n ? (quotaNow === "max" ? -1n : BigInt(quotaNow)) : quota;
+    put("CPUQuotaPerSecUSec", quotaPerSecond(time, period > 0n ? period : BigInt(periodNow)));
+    if (period > 0n) put("CPUQuotaPeriodUSec", period);
+  }
   const pids = resources?.pidsLimit;
   if (pids !== undefined) put("TasksMax", pids > 0n ? pids : INFINITY);
   return found;
@@ -120,8 +131,8 @@ const SECOND_US = 1_000_000n;
 /** systemd rounds up to 10 ms, and complains of other values. */
 const GRAIN_US = 10_000n;
 
-function quotaPerSecond(quota: bigint, period: bigint | undefined): bigint {
+function quotaPerSecond(quota: bigint, period: bigint): bigint {
   if (quota < 0n) return INFINITY;
-  const exact = (quota * SECOND_US) / (period === undefined || period === 0n ? DEFAULT_PERIOD : period);
+  const exact = (quota * SECOND_US) / period;
   return ((exact + GRAIN_US - 1n) / GRAIN_US) * GRAIN_US;
 }

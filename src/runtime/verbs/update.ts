@@ -37,7 +37,10 @@ export function updateContainer(session: Session, options: UpdateOptions): numbe
   const facts = readHostFacts(LXC_START).cgroups;
   const resources = wantedResources(options);
   const plan = planUpdate(resources, record.cgroupPath, facts, current);
-  const properties = [...swapProperty(plan.writes), ...limitProperties(resources, facts.layout === "v2")];
+  const properties = [
+    ...swapProperty(plan.writes),
+    ...limitProperties(resources, facts.layout === "v2", current),
+  ];
   // systemd would set its own values again at its next reload.
   if (record.systemdUnit !== undefined && properties.length > 0) {
     busctl(setPropertiesCall(record.systemdUnit, properties));
