@@ -37,11 +37,14 @@ int set_oom_score(struct player *player, const struct field *f)
 
 int set_session_keyring(struct player *player, const struct field *f)
 {
-    (void)player;
     /* The possessor may do all, the user view, read and search: what other runtimes set. */
     enum { PERMISSIONS = 0x3f0b0000 };
     long keyring = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, f[0].bytes);
-    return keyring < 0 || syscall(SYS_keyctl, KEYCTL_SETPERM, keyring, PERMISSIONS) < 0 ? -1 : 0;
+    if (keyring < 0) {
+        player->absent = errno == ENOSYS;
+        return explain(player, "%s", f[0].bytes);
+    }
+    return f[1].number != 0 && syscall(SYS_keyctl, KEYCTL_SETPERM, keyring, PERMISSIONS) < 0 ? -1 : 0;
 }
 
 int set_rlimit(struct player *player, const struct field *f)

@@ -24,7 +24,7 @@ static const struct {
     [13] = {"open-console", "duu1"},
     [14] = {"make-root-readonly", ""},
     [15] = {"set-oom-score", "u"},
-    [16] = {"set-session-keyring", "s"},
+    [16] = {"set-session-keyring", "s1"},
     [17] = {"await-start", ""},
     [18] = {"run-hook", "sllbus"},
     [19] = {"set-rlimit", "uUU"},

@@ -34,6 +34,34 @@ export function attachProcess(directories: readonly string[], pid: number): void
   for (const directory of directories) writeValue(join(directory, "cgroup.procs"), String(pid));
 }
 
+/**
+ * Puts a process into a container's groups. On v2 a group that hands controllers down (systemd or another engine is in it) takes no
+ * process itself: then it goes where the container's init is.
+ * @param unified where cgroup v2 is mounted
+ * @param procfs another than the machine's, for tests
+ * @throws AtomfsError that names file and value
+ */
+export function attachBeside(
+  init: number,
+  directories: readonly string[],
+  unified: string | undefined,
+  pid: number,
+  procfs = "/proc",
+): void {
+  for (const directory of directories) {
+    try {
+      attachProcess([directory], pid);
+    } catch (error) {
+      const isV2 = existsSync(join(directory, "cgroup.controllers"));
+      const text = isV2 ? readIfThere(join(procfs, String(init), "cgroup")) : undefined;
+      const path = /^0::(\/.*)$/m.exec(text ?? "")?.[1];
+      // What is not below our own root cannot be named.
+      if (unified === undefined || path === undefined || path.startsWith("/..")) throw error;
+      attachProcess([join(unified, path)], pid);
+    }
+  }
+}
+
 /** One write(2), which is what the kernel's files want. @throws AtomfsError that names file and value */
 export function writeValue(file: string, value: string): void {
   try {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { parseRuntimeConfig } from "../formats/oci/runtime-config/parse.ts";
+import { parseProcess, parseRuntimeConfig } from "../formats/oci/runtime-config/parse.ts";
 import { parseInvocation } from "./argv.ts";
-import { commandProcess } from "./exec-plan.ts";
+import { commandProcess, withContainers } from "./exec-plan.ts";
 import type { ExecOptions } from "./invocation.ts";
 import { scalarDocument } from "./verbs/update.ts";
 
@@ -68,6 +68,64 @@ describe("exec of a command line", () => {
       expect(() => commandProcess(config, { ...options("ID ls"), user })).toThrow(/--user wants UID/);
     },
   );
+});
+
+describe("exec of a document", () => {
+  const document = (fields: object) =>
+    parseProcess(Buffer.from(JSON.stringify({ args: ["true"], cwd: "/", ...fields })));
+  const confined = parseRuntimeConfig(
+    Buffer.from(
+      JSON.stringify({
+        ociVersion: "1.0.2",
+        process: {
+          args: ["init"],
+          cwd: "/work",
+          env: ["A=1"],
+          user: { uid: 7, gid: 8, umask: 0o77 },
+          capabilities: { bounding: ["CAP_KILL"] },
+          rlimits: [{ type: "RLIMIT_CORE", soft: 1, hard: 2 }],
+          noNewPrivileges: true,
+          apparmorProfile: "confined",
+          selinuxLabel: "label",
+          oomScoreAdj: 900,
+        },
+      }),
+    ),
+  );
+
+  test("has the container's own where it says nothing of how it is confined", () => {
+    expect(withContainers(document({}), confined)).toMatchObject({
+      args: ["true"],
+      cwd: "/",
+      env: [],
+      user: { uid: 0, gid: 0, umask: 0o77 },
+      capabilities: { bounding: ["CAP_KILL"] },
+      rlimits: [{ type: "RLIMIT_CORE", soft: 1n, hard: 2n }],
+      noNewPrivileges: false,
+      apparmorProfile: "confined",
+      selinuxLabel: "label",
+      oomScoreAdj: 900,
+    });
+  });
+
+  test("what it says counts, also if that is nothing", () => {
+    const says = {
+      user: { uid: 1, gid: 2, umask: 0 },
+      capabilities: {},
+      rlimits: [{ type: "RLIMIT_NOFILE", soft: 5, hard: 6 }],
+      apparmorProfile: "unconfined",
+      selinuxLabel: "other",
+      oomScoreAdj: 0,
+    };
+    expect(withContainers(document(says), confined)).toMatchObject({
+      user: { umask: 0 },
+      capabilities: { bounding: [], effective: [] },
+      rlimits: [{ type: "RLIMIT_NOFILE", soft: 5n, hard: 6n }],
+      apparmorProfile: "unconfined",
+      selinuxLabel: "other",
+      oomScoreAdj: 0,
+    });
+  });
 });
 
 describe("limits on the command line", () => {

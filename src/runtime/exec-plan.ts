@@ -3,7 +3,7 @@ import type { NamespaceType, ProcessConfig, RuntimeConfig } from "../formats/oci
 import type { HostFacts } from "./host-facts.ts";
 import type { ExecOptions } from "./invocation.ts";
 import { add, type Draft, namespaceOf, request } from "./mount-plan.ts";
-import { keptGroups, type ProcessContext, planLabels, planProcess } from "./process-plan.ts";
+import { keptGroups, type ProcessContext, planKeyring, planLabels, planProcess } from "./process-plan.ts";
 
 /** A program for the player that joins a running container. Its first descriptor is the pidfd of the container's init. */
 export type ExecPlan = Draft;
@@ -20,6 +20,11 @@ const CLONE_FLAGS: Readonly<Record<NamespaceType, number>> = {
   network: 0x40000000,
 };
 
+export type ExecPlanOptions = Pick<ProcessContext, "preserveDescriptors" | "home" | "compileSeccomp"> & {
+  /** The container's id; undefined: it was created with --no-new-keyring. */
+  readonly keyringOf: string | undefined;
+};
+
 /**
  * @param different namespaces of init that are not the runtime's own
  * @param process what to run: of --process, or made by `commandProcess`
@@ -30,7 +35,7 @@ export function planExec(
   different: readonly NamespaceType[],
   pidfd: number,
   host: HostFacts,
-  options: Pick<ProcessContext, "preserveDescriptors" | "home" | "compileSeccomp">,
+  options: ExecPlanOptions,
 ): ExecPlan {
   const draft: Draft = { operations: [], descriptors: [], warnings: [] };
   const index = request(draft, { kind: "inherited", number: pidfd });
@@ -38,6 +43,7 @@ export function planExec(
   add(draft, { kind: "await-launcher" });
   const namespaces = different.reduce((flags, name) => flags | CLONE_FLAGS[name], 0);
   add(draft, { kind: "join-namespaces", pidfd: index, namespaces });
+  if (options.keyringOf !== undefined) planKeyring(options.keyringOf, false, draft);
   if (process.terminal) {
     const socket = request(draft, { kind: "console-socket" });
     const { height = 0, width = 0 } = process.consoleSize ?? {};
@@ -70,6 +76,24 @@ export function commandProcess(config: RuntimeConfig, options: ExecOptions): Pro
   }
   const process: ProcessConfig = { ...base, terminal: false, consoleSize: undefined, args: options.command };
   return withOptions(process, options);
+}
+
+/**
+ * A process that --process names has the container's own where its document says nothing: a process in a container is confined as
+ * the container is. Not `noNewPrivileges`, where nothing is "no".
+ */
+export function withContainers(process: ProcessConfig, config: RuntimeConfig): ProcessConfig {
+  const own = config.process;
+  if (own === undefined) return process;
+  return {
+    ...process,
+    user: { ...process.user, umask: process.user.umask ?? own.user.umask },
+    capabilities: process.capabilities ?? own.capabilities,
+    rlimits: process.rlimits.length === 0 ? own.rlimits : process.rlimits,
+    apparmorProfile: process.apparmorProfile ?? own.apparmorProfile,
+    selinuxLabel: process.selinuxLabel ?? own.selinuxLabel,
+    oomScoreAdj: process.oomScoreAdj ?? own.oomScoreAdj,
+  };
 }
 
 /** What the command line says counts, also beside --process. */

@@ -113,7 +113,12 @@ export type Action =
   | { readonly kind: "make-root-readonly" }
   /** Where the program joins a user namespace: before. */
   | { readonly kind: "set-oom-score"; readonly value: number }
-  | { readonly kind: "set-session-keyring"; readonly name: ByteString }
+  /**
+   * Joins the session keyring of this name, of the user namespace that the player is in, or makes it: no key of who called the
+   * runtime is there. `searchable`: by its name other processes of its user find it. ENOSYS, a kernel without keyrings, counts as
+   * absent.
+   */
+  | { readonly kind: "set-session-keyring"; readonly name: ByteString; readonly searchable: boolean }
   /**
    * Fails, with the text and the exit code of `execute`, if this user could not execute the program: so that a missing one is
    * an error of `create`, as in other runtimes. Changes nothing.

@@ -12,6 +12,7 @@ import { compileSeccompCached } from "../sys/seccomp-cache.ts";
 import type { WindowSize } from "../sys/terminal.ts";
 import type { IdMaps } from "../sys/user-namespace.ts";
 import type { RootAnnotations } from "./at-create-outcome.ts";
+import { hasHome } from "./environment.ts";
 import { withJoinedIdMaps } from "./joined-id-maps.ts";
 import { lxcLauncher } from "./launcher.ts";
 import { unsupported } from "./mount-options.ts";
@@ -146,7 +147,7 @@ function realRoot({ root }: RuntimeConfig, bundle: string): string {
 
 /** The image's own user database is nothing to trust: it is opened inside the root, and only the one field is taken. */
 export function homeOf(process: ProcessConfig | undefined, rootfs: string): string {
-  if (process === undefined || process.env.some((entry) => /^HOME=./s.test(entry))) return "/";
+  if (process === undefined || hasHome(process.env)) return "/";
   try {
     using root = openDirectoryPath(rootfs);
     using file = openInRoot(root, treePath("/etc/passwd"), 0o4000);

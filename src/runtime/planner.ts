@@ -11,7 +11,7 @@ import { planLxcConfig } from "./lxc-config.ts";
 import { unsupported } from "./mount-options.ts";
 import { add, type Draft, isNew, namespaceOf, planMounts, request } from "./mount-plan.ts";
 import type { LaunchPlan } from "./plan.ts";
-import { keptGroups, oomScoreOf, planLabels, planProcess } from "./process-plan.ts";
+import { keptGroups, oomScoreOf, planKeyring, planLabels, planProcess } from "./process-plan.ts";
 import { refuseFields } from "./refused-fields.ts";
 import type { SeccompProfile } from "./seccomp-plan.ts";
 import { planSysctls } from "./sysctl-plan.ts";
@@ -154,8 +154,7 @@ function planCreation(
     add(draft, { kind: "set-propagation", path: root, propagation, recursive: false });
   if (config.root?.readonly) add(draft, { kind: "make-root-readonly" });
   if (process?.oomScoreAdj !== undefined) planOomScore(config, process, host, draft);
-  if (!options.noNewKeyring)
-    add(draft, { kind: "set-session-keyring", name: fromText(`_ses.${options.id}`) }, "warn");
+  if (!options.noNewKeyring) planKeyring(options.id, true, draft);
   if (process !== undefined) {
     planLabels(process, host, draft);
     planLookup(config, process, host, draft);

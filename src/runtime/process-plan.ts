@@ -7,6 +7,7 @@ import {
   type SeccompConfig,
 } from "../formats/oci/runtime-config/types.ts";
 import { capabilityBit, planCapabilities } from "./capability-plan.ts";
+import { programEnvironment } from "./environment.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { unsupported } from "./mount-options.ts";
 import { add, type Draft, request } from "./mount-plan.ts";
@@ -40,6 +41,14 @@ export function keptGroups(
  */
 export function oomScoreOf({ oomScoreAdj }: ProcessConfig, host: HostFacts): number | undefined {
   return oomScoreAdj === undefined ? undefined : Math.max(oomScoreAdj, host.lowestOomScore);
+}
+
+/**
+ * The container's session keyring in place of the caller's: by its name a process that joins the container finds the one that
+ * `create` made. A kernel that has no keyrings has none to hide; every other failure is one, also a full quota, as with runc.
+ */
+export function planKeyring(id: string, searchable: boolean, draft: Draft): void {
+  add(draft, { kind: "set-session-keyring", name: fromText(`_ses.${id}`), searchable }, "ignore-absent");
 }
 
 export type ProcessContext = {
@@ -88,12 +97,10 @@ export function planProcess(process: ProcessConfig, context: ProcessContext, dra
     add(draft, { kind: "set-no-new-privileges" });
     planSeccomp(context, draft);
   }
-  const env = process.env.filter((variable) => variable !== "HOME=");
-  const hasHome = env.some((variable) => variable.startsWith("HOME="));
   add(draft, {
     kind: "execute",
     args: process.args.map(fromText),
-    env: [...env, ...(hasHome ? [] : [`HOME=${context.home}`])].map(fromText),
+    env: programEnvironment(process.env, () => context.home).map(fromText),
     descriptors: Array.from({ length: context.preserveDescriptors }, (_, i) =>
       request(draft, { kind: "inherited", number: FIRST_PRESERVED + i }),
     ),

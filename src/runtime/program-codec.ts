@@ -95,7 +95,7 @@ const LAYOUTS: { readonly [K in Kind]: Layout<K> } = {
   "open-console": layout(13, { socket: descriptor, rows: u32, columns: u32, bindConsole: bool }),
   "make-root-readonly": layout(14, {}),
   "set-oom-score": layout(15, { value: i32 }),
-  "set-session-keyring": layout(16, { name: text }),
+  "set-session-keyring": layout(16, { name: text, searchable: bool }),
   "await-start": layout(17, {}),
   "run-hook": layout(18, { path: text, args: texts, env: texts, state: bytes, timeoutMs: u32, name: text }),
   "set-rlimit": layout(19, { resource: u32, soft: u64, hard: u64 }),

@@ -41,6 +41,8 @@ export type ContainerRecord = {
   readonly cgroupManager: "cgroupfs" | "systemd" | "disabled";
   /** The scope that is around the control groups with the systemd driver. */
   readonly systemdUnit?: string | undefined;
+  /** `exec` leaves the caller's session keyring to its process, as `create` was told to. Absent: no. */
+  readonly noNewKeyring?: boolean;
   /** Below the root of every hierarchy. */
   readonly cgroupPath: string;
   /** False: there is nothing to start. */

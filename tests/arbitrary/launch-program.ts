@@ -76,7 +76,7 @@ const actions: fc.Arbitrary<Action> = fc.oneof(
   action("open-console", { socket: index, rows: u32, columns: u32, bindConsole: bool }),
   action("make-root-readonly", {}),
   action("set-oom-score", { value: fc.integer({ min: -1000, max: 1000 }) }),
-  action("set-session-keyring", { name: text }),
+  action("set-session-keyring", { name: text, searchable: fc.boolean() }),
   action("await-start", {}),
   action("run-hook", { path: text, args: texts, env: texts, state: bytes, timeoutMs: u32, name: text }),
   action("set-rlimit", { resource: u32, soft: u64, hard: u64 }),

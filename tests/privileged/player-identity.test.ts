@@ -2,10 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Action } from "../../src/runtime/operations.ts";
-import { execute, PROC, START, shell, t } from "../support/player-actions.ts";
+import { absentOk, execute, PROC, START, shell, t } from "../support/player-actions.ts";
 import { PlayerLab, programOf } from "../support/player-lab.ts";
 import { patience } from "../support/slowness.ts";
 
+const ENOSYS = 38;
+const EDQUOT = 122;
 let lab: PlayerLab;
 beforeAll(async () => {
   lab = await PlayerLab.open();
@@ -171,10 +173,29 @@ describe("identity and limits", () => {
     expect(events[2]).toMatch(/^error 1 \d+ set-exec-label \d+\/attr\/apparmor\/exec to none: /);
   });
 
+  test("without keyrings in the kernel there is none to leave; every other failure is one", async () => {
+    // BPF_LD nr; BPF_JEQ 250 (keyctl on x86-64); BPF_RET ERRNO or ALLOW.
+    const refusing = (errno: number): Action => ({
+      kind: "load-seccomp",
+      filter: Buffer.from(
+        `200000000000000015000001fa00000006000000${errno.toString(16).padStart(2, "0")}000500060000000000ff7f`,
+        "hex",
+      ),
+      flags: 0,
+    });
+    const keyring = absentOk({ kind: "set-session-keyring", name: t("of-this"), searchable: true });
+    const played = async (errno: number): Promise<readonly string[]> =>
+      (await lab.play(programOf(START, refusing(errno), keyring, shell("true")))).events;
+    expect(await played(ENOSYS)).toEqual(["ready", "control closed", "start closed", "exit 0"]);
+    expect((await played(EDQUOT))[2]).toMatch(
+      /^error 2 122 set-session-keyring of-this: (disc|disk) quota exceeded/i,
+    );
+  });
+
   test("a session keyring of its own", async () => {
     expect(
       await lab.shown(
-        [PROC, { kind: "set-session-keyring", name: t("of-this") }],
+        [PROC, { kind: "set-session-keyring", name: t("of-this"), searchable: true }],
         "grep -c of-this /proc/keys",
       ),
     ).toBe("1");

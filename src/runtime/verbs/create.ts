@@ -92,7 +92,7 @@ async function make(
   const { directory } = held;
   const prepared = maker.prepare(session, { options, bundle, directory, config, openConsole });
   for (const warning of prepared.warnings) session.warn(warning);
-  const record = newRecord(session, options.id, bundle, prepared, ofRoot);
+  const record = newRecord(session, options, bundle, prepared, ofRoot);
   refuseOccupied(ownDirectories(prepared.cgroups));
   remember(record);
   replaceFile(join(held.directory, FILES.config), bytes, 0o600);
@@ -119,7 +119,7 @@ function readConfig(bundle: string): Buffer {
 
 function newRecord(
   session: Session,
-  id: string,
+  { id, noNewKeyring }: CreateOptions,
   bundle: string,
   prepared: PreparedLaunch,
   ofRoot: RootAnnotations,
@@ -134,6 +134,7 @@ function newRecord(
     created: new Date().toISOString(),
     owner: process.getuid?.() === 0 ? "root" : String(process.getuid?.()),
     annotations: { ...withoutOurs(prepared.annotations), ...ofRoot },
+    noNewKeyring,
     cgroupPath: prepared.cgroups.path,
     hasProcess: prepared.hasProcess,
     hooks: { poststart: prepared.hooks.poststart, poststop: prepared.hooks.poststop },

@@ -7,8 +7,8 @@ import type { Fd } from "../../sys/fd.ts";
 import { readFileBounded } from "../../sys/files.ts";
 import { isOwnNamespace, NAMESPACE_FILES } from "../../sys/namespace.ts";
 import { openProcess } from "../../sys/pid.ts";
-import { attachProcess } from "../cgroups.ts";
-import { commandProcess, planExec, withOptions } from "../exec-plan.ts";
+import { attachBeside, attachProcess } from "../cgroups.ts";
+import { commandProcess, planExec, withContainers, withOptions } from "../exec-plan.ts";
 import { ForegroundConsole } from "../foreground-console.ts";
 import type { ExecOptions } from "../invocation.ts";
 import { currentStatus } from "../oci-state.ts";
@@ -64,7 +64,7 @@ function readProcess(session: Session, record: ContainerRecord, options: ExecOpt
   const process =
     options.processFile === undefined
       ? commandProcess(config, options)
-      : withOptions(parseProcess(readFileSync(options.processFile)), options);
+      : withOptions(withContainers(parseProcess(readFileSync(options.processFile)), config), options);
   return { config, process };
 }
 
@@ -102,6 +102,7 @@ async function play(
     preserveDescriptors: inherited.preserveDescriptors,
     home: homeOf(process, `/proc/${init.pid}/root`),
     compileSeccomp: cachedSeccomp,
+    keyringOf: record.noNewKeyring === true ? undefined : record.id,
   });
   for (const warning of plan.warnings) session.warn(warning);
   using opened = new DisposableStack();
@@ -110,13 +111,13 @@ async function play(
   const [, ...others] = plan.descriptors;
   const descriptors = others.map((request, i) => opened.use(openDescriptor(request, i, places)));
   const score = oomScoreOf(process, host);
-  const cgroups = cgroupsFor(record, options.cgroup);
   return await playInContainer({
     program: encodeProgram(plan),
     player,
     descriptors: [pidfd, ...descriptors],
     onWaiting(pid) {
-      attachProcess(cgroups, pid);
+      if (options.cgroup === undefined) attachBeside(init.pid, record.cgroups, host.cgroups.unified, pid);
+      else attachProcess(groupsInside(record, options.cgroup), pid);
       if (score !== undefined) writeFileSync(`/proc/${pid}/oom_score_adj`, String(score));
     },
     onWarning: (trouble) => session.warn(trouble.text),
@@ -124,8 +125,7 @@ async function play(
 }
 
 /** @param below a group inside the container's own */
-function cgroupsFor(record: ContainerRecord, below: string | undefined): string[] {
-  if (below === undefined) return [...record.cgroups];
+function groupsInside(record: ContainerRecord, below: string): string[] {
   if (below.split("/").includes(".."))
     throw new AtomfsError("usage", `--cgroup ${below} leads out of the container`);
   return record.cgroups.map((directory) => join(directory, below));
