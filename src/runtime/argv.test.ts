@@ -49,9 +49,24 @@ describe("what engines call", () => {
     [["ps", "--format", "json", "ID"], { format: "json" }],
     [["ps", "ID", "-o", "pid"], { psArguments: ["-o", "pid"] }],
     [["events", "--interval=250ms", "ID"], { intervalMs: 250, once: false }],
+    [["events", "--interval", "1m30s", "ID"], { intervalMs: 90_000 }],
+    [["events", "--interval", "1.5s", "ID"], { intervalMs: 1500 }],
+    [["events", "--interval", "+1h.5m2.s3ms4us", "ID"], { intervalMs: 3_632_003.004 }],
     [["--debug=true", "state", "ID"], { verb: "state" }],
     [["--debug", "--debug=false", "state", "ID"], { verb: "state" }],
-    [["run", "-db/x", "ID"], { verb: "run", detach: true, bundle: "/x" }],
+    [["create", "-b=/x", "ID"], { bundle: "/x" }],
+    [["create", "-b", "/x", "ID"], { bundle: "/x" }],
+    [["create", "--b", "/x", "ID"], { bundle: "/x" }],
+    [["create", "-bundle", "/x", "ID"], { bundle: "/x" }],
+    [["create", "-bundle=/x", "ID"], { bundle: "/x" }],
+    [["create", "-bundle=", "ID"], { bundle: "" }],
+    [["run", "-d", "-b", "-d", "ID"], { detach: true, bundle: "-d" }],
+    [["run", "ID", "--detach=T"], { detach: true }],
+    [["run", "--detach", "-detach=0", "ID"], { detach: false }],
+    [["exec", "ID", "true"], { noNewPrivileges: undefined, tty: undefined }],
+    [["exec", "--no-new-privs=false", "-t=FALSE", "ID", "true"], { noNewPrivileges: false, tty: false }],
+    [["exec", "-e", "A=1", "-env=B=2", "ID", "true"], { env: ["A=1", "B=2"] }],
+    [["--rootless", "auto", "-log-level", "warn", "state", "ID"], { verb: "state" }],
     [["exec", "-e", "-A=1", "--", "ID", "-x"], { id: "ID", env: ["-A=1"], command: ["-x"] }],
     [["exec", "ID", "--", "-x"], { command: ["--", "-x"] }],
     [["checkpoint"], undefined],
@@ -68,10 +83,15 @@ test.each([
   [["--nope", "state", "ID"], /--nope/],
   [["state", "--nope", "ID"], /state: .*--nope/],
   [["state", "--force=yes"], /Unknown option '--force'/],
-  [["delete", "--force=yes", "ID"], /'--force' takes no value/],
+  [["delete", "--force=yes", "ID"], /'--force' is true or false, not "yes"/],
   [["delete", "-x", "ID"], /Unknown option '-x'/],
+  [["delete", "--force=", "ID"], /'--force' is true or false, not ""/],
   [["create", "--bundle"], /'--bundle' wants a value/],
-  [["run", "-db"], /'-b' wants a value/],
+  [["create", "-b"], /'-b' wants a value/],
+  [["run", "-db", "ID"], /Unknown option '-db'/],
+  [["run", "-b/x", "ID"], /Unknown option '-b\/x'/],
+  [["run", "---detach", "ID"], /'---detach' is no option/],
+  [["run", "-=x", "ID"], /'-=x' is no option/],
   [["state"], /needs a container's id/],
   [["state", "a", "b"], /unexpected argument "b"/],
   [["state", "../x"], /invalid container id format/],
@@ -84,11 +104,27 @@ test.each([
   [["exec", "--additional-gids", "4294967296", "ID", "ls"], /--additional-gids wants a number/],
   [["--log-format", "xml", "list"], /--log-format is text or json/],
   [["--cgroup-manager", "nope", "list"], /--cgroup-manager/],
+  [["--cgroup-manager", "disabled", "list"], /--cgroup-manager disabled is not implemented/],
+  [["--log-level", "loud", "list"], /--log-level is .*, not "loud"/],
+  [["--rootless", "maybe", "list"], /--rootless is true, false or auto, not "maybe"/],
+  [["spec", "--rootless"], /--rootless is not implemented/],
   [["list", "-f", "xml"], /--format is table or json/],
-  [["events", "--interval", "0s", "ID"], /--interval wants a time/],
+  ...["0s", "0", "-1s", "1", "s", "1.s.", ".s", "1d", "1s ", "", "9999999999h"].map(
+    (text): [string[], RegExp] => [["events", "--interval", text, "ID"], /--interval wants a time/],
+  ),
   [["toString"], /unknown command/],
 ])("%p is refused", (argv, message) => {
   expect(() => parseInvocation(argv)).toThrow(message);
+});
+
+test.each([
+  [[], "info"],
+  [["--log-level", "warn"], "warning"],
+  [["--log-level=trace"], "debug"],
+  [["--log-level", "error", "--debug"], "debug"],
+  [["--log-level", "off"], "error"],
+])("%p shows what is as bad as %p", (words, level) => {
+  expect(parseInvocation([...words, "list"]).global.logLevel).toBe(level as "info");
 });
 
 test("--root may be relative to where the caller is", () => {
@@ -97,5 +133,13 @@ test("--root may be relative to where the caller is", () => {
 
 test("where to complain is known even if the rest is wrong", () => {
   expect(logTarget("--log /l --log-format=json --nope".split(" "))).toEqual({ log: "/l", logFormat: "json" });
+  expect(logTarget("-log=/l -log-format json --nope".split(" "))).toEqual({ log: "/l", logFormat: "json" });
   expect(logTarget(["--nope"])).toEqual({ log: undefined, logFormat: "text" });
+});
+
+test("what the container's command is told names no log", () => {
+  const quiet = { log: undefined, logFormat: "text" as const };
+  expect(logTarget("exec ID program --log /etc/passwd --log-format json".split(" "))).toEqual(quiet);
+  expect(logTarget("--root --log /r exec ID".split(" "))).toEqual(quiet);
+  expect(logTarget("--debug -- --log /l".split(" "))).toEqual(quiet);
 });

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { parseSignal } from "../sys/pid.ts";
+import { parseDuration } from "./duration.ts";
 import {
   type CreateOptions,
   type ExecOptions,
@@ -8,7 +9,7 @@ import {
   UPDATE_SCALARS,
   type UpdateScalar,
 } from "./invocation.ts";
-import { readOptions, usage, type Values } from "./option-reader.ts";
+import { optionWord, readOptions, usage, type Values } from "./option-reader.ts";
 import { ENDS_AT_FIRST_WORD, FLAG, GLOBAL, type OptionTable, VERBS } from "./option-tables.ts";
 
 /** Where containers are kept without --root: /run, since they end with the boot. */
@@ -32,25 +33,34 @@ export function parseInvocation(argv: readonly string[]): {
 }
 
 /**
- * What of the command line can be known although something in it is wrong: where the complaint goes.
+ * What of the command line can be known although something in it is wrong: where the complaint goes. What comes after the verb may
+ * be anybody's, and names no file that is written to.
  */
 export function logTarget(argv: readonly string[]): Pick<GlobalOptions, "log" | "logFormat"> {
   let log: string | undefined;
   let logFormat: GlobalOptions["logFormat"] = "text";
-  for (const [i, word] of argv.entries()) {
-    if (word === "--log") log = argv[i + 1];
-    else if (word.startsWith("--log=")) log = word.slice(6);
-    else if (word === "--log-format=json" || (word === "--log-format" && argv[i + 1] === "json")) {
-      logFormat = "json";
-    }
+  const left = argv.values();
+  for (const word of left) {
+    if (!/^--?[^-=]/.test(word)) break;
+    const { name, type, value } = optionWord(word, GLOBAL, "crio-lxc") ?? {};
+    const said = type === "string" ? (value ?? left.next().value) : undefined;
+    if (name === "log") log = said;
+    if (name === "log-format") logFormat = said === "json" ? "json" : "text";
   }
   return { log, logFormat };
 }
 
 function globalOptions(values: Values): GlobalOptions {
   const manager = values.has("systemd-cgroup") ? "systemd" : (values.text("cgroup-manager") ?? "cgroupfs");
-  if (manager !== "cgroupfs" && manager !== "systemd" && manager !== "disabled") {
-    throw usage(`--cgroup-manager is cgroupfs, systemd or disabled, not ${JSON.stringify(manager)}`);
+  if (manager === "disabled") {
+    throw usage("--cgroup-manager disabled is not implemented: the container would get control groups");
+  }
+  if (manager !== "cgroupfs" && manager !== "systemd") {
+    throw usage(`--cgroup-manager is cgroupfs or systemd, not ${JSON.stringify(manager)}`);
+  }
+  const rootless = values.text("rootless") ?? "auto";
+  if (!["true", "false", "auto"].includes(rootless)) {
+    throw usage(`--rootless is true, false or auto, not ${JSON.stringify(rootless)}`);
   }
   const format = values.text("log-format") ?? "text";
   if (format !== "text" && format !== "json") {
@@ -60,9 +70,31 @@ function globalOptions(values: Values): GlobalOptions {
     root: resolve(values.text("root") ?? DEFAULT_STATE_DIRECTORY),
     log: values.text("log"),
     logFormat: format,
-    logLevel: values.has("debug") ? "debug" : (values.text("log-level") ?? "info"),
+    logLevel: logLevel(values),
     cgroupManager: manager,
   };
+}
+
+/** Words of crun, of conmon-rs, which calls it, and of Go's usual logger. */
+const LOG_LEVELS: Readonly<Record<string, GlobalOptions["logLevel"]>> = {
+  off: "error",
+  panic: "error",
+  fatal: "error",
+  error: "error",
+  warn: "warning",
+  warning: "warning",
+  info: "info",
+  debug: "debug",
+  trace: "debug",
+};
+
+function logLevel(values: Values): GlobalOptions["logLevel"] {
+  const word = values.text("log-level") ?? "info";
+  const level = Object.hasOwn(LOG_LEVELS, word) ? LOG_LEVELS[word] : undefined;
+  if (level === undefined) {
+    throw usage(`--log-level is ${Object.keys(LOG_LEVELS).join(", ")}, not ${JSON.stringify(word)}`);
+  }
+  return values.has("debug") ? "debug" : level;
 }
 
 function verbInvocation(verb: string, table: OptionTable, rest: readonly string[]): Invocation {
@@ -118,13 +150,14 @@ function verbInvocation(verb: string, table: OptionTable, rest: readonly string[
         verb,
         id: id(),
         once: values.has("stats"),
-        intervalMs: duration(values.text("interval") ?? "5s"),
+        intervalMs: interval(values.text("interval") ?? "5s"),
       };
     case "features":
       only(0);
       return { verb };
     default:
       only(0);
+      if (values.has("rootless")) throw usage("spec: --rootless is not implemented");
       return { verb: "spec", bundle: values.text("bundle") ?? "." };
   }
 }
@@ -149,7 +182,7 @@ function execOptions(id: string, command: readonly string[], values: Values): Ex
     command: command.length === 0 ? undefined : command,
     processFile,
     detach: values.has("detach"),
-    tty: values.has("tty") ? true : undefined,
+    tty: values.flag("tty"),
     pidFile: values.text("pid-file"),
     consoleSocket: values.text("console-socket"),
     pidfdSocket: values.text("pidfd-socket"),
@@ -158,7 +191,7 @@ function execOptions(id: string, command: readonly string[], values: Values): Ex
     user: values.text("user"),
     additionalGids: values.texts("additional-gids").map(groupNumber),
     capabilities: values.texts("cap"),
-    noNewPrivileges: values.has("no-new-privs") ? true : undefined,
+    noNewPrivileges: values.flag("no-new-privs"),
     apparmor: values.text("apparmor"),
     processLabel: values.text("process-label"),
     preserveDescriptors: values.count("preserve-fds"),
@@ -202,12 +235,8 @@ function scalars(values: Values): Map<UpdateScalar, string> {
   return found;
 }
 
-/** Go's durations, as far as anybody calls us with one: "5s", "500ms", "1m". */
-function duration(text: string): number {
-  const match = /^([0-9]{1,6})(ms|s|m|h)$/.exec(text);
-  const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match?.[2] ?? ""];
-  if (unit === undefined || Number(match?.[1]) === 0) {
-    throw usage(`--interval wants a time like 5s, not ${JSON.stringify(text)}`);
-  }
-  return Number(match?.[1]) * unit;
+function interval(text: string): number {
+  const milliseconds = parseDuration(text);
+  if (milliseconds !== undefined) return milliseconds;
+  throw usage(`--interval wants a time like 5s or 1m30s, not ${JSON.stringify(text)}`);
 }

@@ -21,7 +21,7 @@ function record(id: string, more: Partial<ContainerRecord>): ContainerRecord {
     created: "2026-01-01T00:00:00.000Z",
     owner: "root",
     annotations: {},
-    cgroupManager: "disabled",
+    cgroupManager: "cgroupfs",
     cgroupPath: "/none",
     hasProcess: true,
     hooks: { poststart: [], poststop: [] },

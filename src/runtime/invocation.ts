@@ -4,8 +4,9 @@ export type GlobalOptions = {
   readonly root: string;
   readonly log: string | undefined;
   readonly logFormat: "text" | "json";
-  readonly logLevel: string;
-  readonly cgroupManager: "cgroupfs" | "systemd" | "disabled";
+  /** What is less bad is not logged. */
+  readonly logLevel: "error" | "warning" | "info" | "debug";
+  readonly cgroupManager: "cgroupfs" | "systemd";
 };
 
 export type CreateOptions = {

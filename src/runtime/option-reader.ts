@@ -5,15 +5,20 @@ import type { OptionTable } from "./option-tables.ts";
 export class Values {
   /** What is no option and no option's value. */
   readonly words: readonly string[];
-  readonly #named: ReadonlyMap<string, readonly (string | true)[]>;
+  readonly #named: ReadonlyMap<string, readonly (string | boolean)[]>;
 
-  constructor(words: readonly string[], named: ReadonlyMap<string, readonly (string | true)[]>) {
+  constructor(words: readonly string[], named: ReadonlyMap<string, readonly (string | boolean)[]>) {
     this.words = words;
     this.#named = named;
   }
 
   has(name: string): boolean {
-    return this.#named.has(name);
+    return (this.#named.get(name)?.at(-1) ?? false) !== false;
+  }
+
+  /** Undefined if nothing is said; "--NAME=false" is false. */
+  flag(name: string): boolean | undefined {
+    return this.#named.has(name) ? this.has(name) : undefined;
   }
 
   /** What was said last counts: conmon-rs says --root twice. */
@@ -38,12 +43,43 @@ export function usage(message: string): AtomfsError {
   return new AtomfsError("usage", message);
 }
 
+/** One word that begins with a dash, taken apart. */
+export type OptionWord = {
+  /** As it was written, without a value. */
+  readonly shown: string;
+  /** As the table has it; undefined: the table has none. */
+  readonly name: string | undefined;
+  readonly type: "string" | "boolean" | undefined;
+  /** Of the same word, after "=". */
+  readonly value: string | undefined;
+};
+
 /**
- * Reads options as the engines write them: `--name value`, `--name=value`, `-n value`, `-nvalue`, `-dt`, and Go's `--flag=true`. "--" ends
- * them. Not node:util's parseArgs, which takes longer to load than a short call to answer.
+ * As Go's flag package reads options, which engines write for: one dash or two before a name, short or long, and a value in the same
+ * word after "=" or in the next one. "-dt" is the option "dt". Undefined for what is no option: "-", and words without a dash.
+ * @throws AtomfsError "usage" for dashes without a name
+ */
+export function optionWord(word: string, table: OptionTable, of: string): OptionWord | undefined {
+  if (word.length < 2 || !word.startsWith("-")) return undefined;
+  const [, dashes = "", written = "", value] = /^(--?)([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
+  if (written === "" || written.startsWith("-")) throw usage(`${of}: '${word}' is no option`);
+  const name = Object.hasOwn(table, written)
+    ? written
+    : Object.keys(table).find((each) => table[each]?.short === written);
+  return {
+    shown: dashes + written,
+    name,
+    type: name === undefined ? undefined : table[name]?.type,
+    value,
+  };
+}
+
+/**
+ * Reads options wherever they stand. "--" ends them. Not node:util's parseArgs, which takes longer to load than a short call to
+ * answer.
  * @param of for complaints: whose options these are
  * @param toFirstWord everything from the first word on are words
- * @throws AtomfsError "usage" for options that are not in the table, and for values that are absent or one too many
+ * @throws AtomfsError "usage" for options that are not in the table, and for values that are absent or wrong
  */
 export function readOptions(
   argv: readonly string[],
@@ -51,54 +87,32 @@ export function readOptions(
   of: string,
   toFirstWord = false,
 ): Values {
-  const named = new Map<string, (string | true)[]>();
+  const named = new Map<string, (string | boolean)[]>();
   const words: string[] = [];
   const left = argv.values();
-  /** @param glued the value in the same word, if there is one */
-  const take = (name: string, shown: string, glued: string | undefined): void => {
-    const value = glued ?? left.next().value;
-    if (value === undefined) throw usage(`${of}: Option '${shown}' wants a value`);
-    named.set(name, [...(named.get(name) ?? []), value]);
-  };
   for (const word of left) {
-    const isOption = word.length > 1 && word.startsWith("-");
-    if (word === "--" || (!isOption && toFirstWord)) {
-      words.push(...(isOption ? [] : [word]), ...left);
-    } else if (!isOption) {
-      words.push(word);
-    } else if (word.startsWith("--")) {
-      const equals = word.indexOf("=");
-      const name = equals < 0 ? word.slice(2) : word.slice(2, equals);
-      const value = equals < 0 ? undefined : word.slice(equals + 1);
-      const type = Object.hasOwn(table, name) ? table[name]?.type : undefined;
-      if (type === undefined) throw usage(`${of}: Unknown option '--${name}'`);
-      if (type === "string") take(name, `--${name}`, value);
-      else if (value === undefined || value === "true") named.set(name, [true]);
-      else if (value === "false") named.delete(name);
-      else throw usage(`${of}: Option '--${name}' takes no value`);
+    const option = word === "--" ? undefined : optionWord(word, table, of);
+    if (word === "--") {
+      words.push(...left);
+    } else if (option === undefined) {
+      words.push(word, ...(toFirstWord ? left : []));
     } else {
-      readShort(word, table, of, take, (name) => named.set(name, [true]));
+      const { shown, name, type, value } = option;
+      if (name === undefined) throw usage(`${of}: Unknown option '${shown}'`);
+      const said = type === "boolean" ? readFlag(option, of) : (value ?? left.next().value);
+      if (said === undefined) throw usage(`${of}: Option '${shown}' wants a value`);
+      named.set(name, [...(named.get(name) ?? []), said]);
     }
   }
   return new Values(words, named);
 }
 
-/** One word of short options: flags, and at the end perhaps one with a value. */
-function readShort(
-  word: string,
-  table: OptionTable,
-  of: string,
-  take: (name: string, shown: string, glued: string | undefined) => void,
-  flag: (name: string) => void,
-): void {
-  for (let i = 1; i < word.length; i++) {
-    const [name, option] = Object.entries(table).find(([, { short }]) => short === word[i]) ?? [];
-    if (name === undefined || option === undefined) throw usage(`${of}: Unknown option '-${word[i]}'`);
-    if (option.type === "string") {
-      const glued = word.slice(i + 1);
-      take(name, `-${word[i]}`, glued === "" ? undefined : glued);
-      return;
-    }
-    flag(name);
-  }
+/** strconv.ParseBool */
+const TRUE: readonly string[] = ["1", "t", "T", "TRUE", "true", "True"];
+const FALSE: readonly string[] = ["0", "f", "F", "FALSE", "false", "False"];
+
+function readFlag({ shown, value }: OptionWord, of: string): boolean {
+  if (value === undefined || TRUE.includes(value)) return true;
+  if (FALSE.includes(value)) return false;
+  throw usage(`${of}: Option '${shown}' is true or false, not ${JSON.stringify(value)}`);
 }

@@ -2,10 +2,7 @@ import { UPDATE_SCALARS } from "./invocation.ts";
 
 const TEXT = { type: "string" } as const;
 export const FLAG: OptionTable[string] = { type: "boolean" };
-export type OptionTable = Record<
-  string,
-  { readonly type: "string" | "boolean"; readonly short?: string; readonly multiple?: boolean }
->;
+export type OptionTable = Record<string, { readonly type: "string" | "boolean"; readonly short?: string }>;
 
 export const GLOBAL: OptionTable = {
   root: TEXT,
@@ -58,10 +55,10 @@ export const VERBS: Readonly<Record<string, OptionTable>> = {
     "console-socket": TEXT,
     "pidfd-socket": TEXT,
     cwd: TEXT,
-    env: { type: "string", short: "e", multiple: true },
+    env: { type: "string", short: "e" },
     user: { type: "string", short: "u" },
-    "additional-gids": { type: "string", short: "g", multiple: true },
-    cap: { type: "string", short: "c", multiple: true },
+    "additional-gids": { type: "string", short: "g" },
+    cap: { type: "string", short: "c" },
     "no-new-privs": FLAG,
     apparmor: TEXT,
     "process-label": TEXT,

@@ -3,6 +3,7 @@ import { type LogLevel, writeLog } from "./failure-log.ts";
 import type { GlobalOptions } from "./invocation.ts";
 
 const STDOUT = 1;
+const LEVELS: readonly GlobalOptions["logLevel"][] = ["error", "warning", "info", "debug"];
 
 /** What every verb gets. */
 export type Session = {
@@ -16,10 +17,13 @@ export type Session = {
 };
 
 export function openSession(global: GlobalOptions): Session {
+  const log = (level: LogLevel, message: string): void => {
+    if (LEVELS.indexOf(level) <= LEVELS.indexOf(global.logLevel)) writeLog(global, level, message);
+  };
   return {
     global,
-    log: (level, message) => writeLog(global, level, message),
-    warn: (message) => writeLog(global, "warning", message),
+    log,
+    warn: (message) => log("warning", message),
     // Not process.stdout: its streams take longer to load than a whole `state` to answer.
     print: (text) => writeAll(STDOUT, Buffer.from(`${text}\n`)),
   };

@@ -38,7 +38,7 @@ export type ContainerRecord = {
   readonly created: string;
   readonly owner: string;
   readonly annotations: Readonly<Record<string, string>>;
-  readonly cgroupManager: "cgroupfs" | "systemd" | "disabled";
+  readonly cgroupManager: "cgroupfs" | "systemd";
   /** The scope that is around the control groups with the systemd driver. */
   readonly systemdUnit?: string | undefined;
   /** `exec` leaves the caller's session keyring to its process, as `create` was told to. Absent: no. */
