@@ -5,8 +5,15 @@ import { openProcess, signalProcess, waitChild, waitEnded } from "../sys/pid.ts"
 import type { ForegroundConsole } from "./foreground-console.ts";
 import type { ProcessName } from "./state.ts";
 
-/** Signals that somebody sends to a waiting crio-lxc are meant for the container. */
-const FORWARDED = ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
+/**
+ * Signals that somebody sends to a waiting crio-lxc are meant for the container: all but those that tell crio-lxc itself something
+ * (of its children, its terminal, a closed pipe, a fault of its own) and those that Bun cannot hand out, SIGPWR and SIGSTKFLT and the
+ * real-time ones.
+ */
+const FORWARDED = [
+  ...(["SIGHUP", "SIGINT", "SIGQUIT", "SIGABRT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGTERM"] as const),
+  ...(["SIGCONT", "SIGTSTP", "SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGSYS"] as const),
+];
 /** The end is seen at once; a signal may wait this long. Signals that come soon are of a person who is waiting. */
 const TURN_MS = { first: 5, later: 50 } as const;
 const FIRST_TURNS = 200;
