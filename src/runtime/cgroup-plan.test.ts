@@ -308,3 +308,15 @@ test("checkBeforeUpdate refuses a limit below what is in use", () => {
   expect(() => update(V2, to, { memoryUsage: 101n })).toThrow("resources.memory.limit");
   expect(update(V2, to, { memoryUsage: 100n })).toEqual(["memory.max=100"]);
 });
+
+test.each([V1, V2])("kernel memory, which no kernel limits any more, is left out with a warning", (facts) => {
+  for (const memory of [{ kernel: 100 }, { kernelTCP: -1 }]) {
+    const { writes: none, warnings } = planUpdate(resources({ memory }), "/p", facts, {});
+    expect({ none, warnings }).toEqual({
+      none: [],
+      warnings: [expect.stringMatching(/kernelTCP are ignored/)],
+    });
+    expect(planCgroups(resources({ memory }), "/p", facts, "id", undefined).warnings).toEqual(warnings);
+  }
+  expect(planUpdate(resources({ memory: { limit: 100 } }), "/p", facts, {}).warnings).toEqual([]);
+});

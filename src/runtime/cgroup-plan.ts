@@ -51,6 +51,7 @@ export function planCgroups(
   // The scope is systemd's, what is in it is ours (systemd.resource-control(5), Delegate=).
   const path = scope === undefined ? containerPath(cgroupsPath, id) : `${scope.path}/${IN_SCOPE}`;
   const warnings: string[] = [];
+  warnOfKernelMemory(resources, warnings);
   const limits = withoutIdleLimits(resources, facts, warnings);
   const target: CgroupTarget = { facts, path, current: {}, update: false };
   const devices = deviceState(resources?.devices ?? []);
@@ -103,6 +104,7 @@ export function planUpdate(
 ): { readonly writes: readonly CgroupWrite[]; readonly warnings: readonly string[] } {
   const warnings: string[] = [];
   const target: CgroupTarget = { facts, path, current, update: true };
+  warnOfKernelMemory(resources, warnings);
   const limits = withoutIdleLimits(resources, facts, warnings);
   const { memory, devices } = resources;
   const limit = memory?.limit ?? -1n;
@@ -125,6 +127,12 @@ export function planUpdate(
       ? []
       : v1DeviceWrites(deviceState(devices), hierarchyOf(facts, "devices"), path);
   return { writes: [...rules, ...planV1(limits, target, warnings)], warnings };
+}
+
+/** Deprecated, gone from the kernel, and so without effect in runc from 1.0 on: kernel memory counts as memory. */
+function warnOfKernelMemory(resources: ResourcesConfig | undefined, warnings: string[]): void {
+  if (resources?.memory?.kernelMemory)
+    warnings.push("resources.memory.kernel and kernelTCP are ignored: the memory limit counts both");
 }
 
 /** CRI-O limits huge pages of every size in every container, also where there are none to be had and no controller is mounted. */

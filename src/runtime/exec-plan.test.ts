@@ -134,7 +134,10 @@ describe("limits on the command line", () => {
     [{ memory: "512m", "memory-swap": "-1" }, '{"memory":{"limit":536870912,"swap":-1}}'],
     [{ memory: "9223372036854775807" }, '{"memory":{"limit":9223372036854775807}}'],
     [{ "cpu-share": "5", "cpuset-cpus": "0-1" }, '{"cpu":{"shares":5,"cpus":"0-1"}}'],
-    [{ "pids-limit": "20", "kernel-memory": "1" }, '{"pids":{"limit":20}}'],
+    [
+      { "pids-limit": "20", "kernel-memory": "1m", "kernel-memory-tcp": "-1" },
+      '{"pids":{"limit":20},"memory":{"kernel":1048576,"kernelTCP":-1}}',
+    ],
   ] as const)("%p", (scalars, text) => {
     expect(scalarDocument(new Map(Object.entries(scalars)) as ReadonlyMap<"memory", string>)).toBe(text);
   });

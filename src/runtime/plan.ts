@@ -18,7 +18,7 @@ export type LaunchPlan = {
   readonly join: readonly { readonly type: NamespaceConfig["type"]; readonly path: string }[];
   /** Init's root is no root of the host: the way to what liblxc mounts the root on must be open to it. */
   readonly inUserNamespace: boolean;
-  /** For the log, with those of `cgroups`. */
+  /** For the log, as those of `cgroups` are. */
   readonly warnings: readonly string[];
   readonly state: StateSnapshot;
 };

@@ -58,7 +58,7 @@ export function prepareLaunch(plan: LaunchPlan, places: Places): PreparedLaunch 
     annotations: Object.fromEntries(state.annotations),
     cgroups,
     hooks: plan.hooks,
-    warnings: plan.warnings,
+    warnings: [...plan.warnings, ...plan.cgroups.warnings],
   };
 }
 

@@ -88,6 +88,7 @@ async function make(
   const bundle = resolve(options.bundle);
   const bytes = readConfig(bundle);
   const config = parseRuntimeConfig(bytes);
+  tellUnknown(session, config);
   const ofRoot = (await maker.placeRoot?.(session, { bundle, config })) ?? {};
   const { directory } = held;
   const prepared = maker.prepare(session, { options, bundle, directory, config, openConsole });
@@ -106,6 +107,17 @@ async function make(
   if (options.pidfdSocket !== undefined) sendPidfd(options.pidfdSocket, launched.init);
   announce(options.pidFile, launched);
   return created;
+}
+
+const MAX_UNKNOWN = 20;
+
+/** runtime-spec has them ignored; who wonders why they do nothing finds them in the log. */
+function tellUnknown(session: Session, { unknown }: RuntimeConfig): void {
+  if (unknown.length === 0) return;
+  const shown = unknown.slice(0, MAX_UNKNOWN).map((name) => JSON.stringify(name.slice(0, 100)));
+  const more = unknown.length - shown.length;
+  const rest = more === 0 ? "" : ` and ${more} more`;
+  session.log("info", `config.json: ignored, because it is not known: ${shown.join(", ")}${rest}`);
 }
 
 function readConfig(bundle: string): Buffer {

@@ -55,7 +55,7 @@ function wantedResources({ resources, scalars }: UpdateOptions): ResourcesConfig
 }
 
 /** Where in LinuxResources each option goes. */
-const FIELDS: Readonly<Record<UpdateScalar, readonly [string, string] | undefined>> = {
+const FIELDS: Readonly<Record<UpdateScalar, readonly [string, string]>> = {
   "blkio-weight": ["blockIO", "weight"],
   "cpu-burst": ["cpu", "burst"],
   "cpu-idle": ["cpu", "idle"],
@@ -67,8 +67,8 @@ const FIELDS: Readonly<Record<UpdateScalar, readonly [string, string] | undefine
   "cpu-shares": ["cpu", "shares"],
   "cpuset-cpus": ["cpu", "cpus"],
   "cpuset-mems": ["cpu", "mems"],
-  "kernel-memory": undefined,
-  "kernel-memory-tcp": undefined,
+  "kernel-memory": ["memory", "kernel"],
+  "kernel-memory-tcp": ["memory", "kernelTCP"],
   memory: ["memory", "limit"],
   "memory-reservation": ["memory", "reservation"],
   "memory-swap": ["memory", "swap"],
@@ -81,7 +81,6 @@ export function scalarDocument(scalars: ReadonlyMap<UpdateScalar, string>): stri
   const groups = new Map<string, string[]>();
   for (const [name, text] of scalars) {
     const field = FIELDS[name];
-    if (field === undefined) continue;
     const value = TEXTUAL.includes(name) ? JSON.stringify(text) : numberText(name, text);
     groups.set(field[0], [...(groups.get(field[0]) ?? []), `${JSON.stringify(field[1])}:${value}`]);
   }

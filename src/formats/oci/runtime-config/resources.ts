@@ -110,6 +110,7 @@ function readMemory(memory: Field): MemoryResources {
     disableOomKiller: field.disableOOMKiller.flag(),
     useHierarchy: field.useHierarchy.optional((value) => value.flag()),
     checkBeforeUpdate: field.checkBeforeUpdate.flag(),
+    kernelMemory: [field.kernel, field.kernelTCP].some((each) => each.optional(bytes) !== undefined),
   };
 }
 

@@ -183,6 +183,8 @@ export type MemoryResources = {
   readonly disableOomKiller: boolean;
   readonly useHierarchy: boolean | undefined;
   readonly checkBeforeUpdate: boolean;
+  /** `kernel` or `kernelTCP` is there: kernels of today have no such limits. */
+  readonly kernelMemory: boolean;
 };
 
 /** Times in microseconds. */
