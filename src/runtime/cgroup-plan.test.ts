@@ -167,7 +167,7 @@ test("limits of huge pages that no controller can set hold where there are none,
   expect(() => planCgroups(limits, "/p", facts, "id", undefined)).toThrow('no cgroup controller "hugetlb"');
   const plan = planCgroups(limits, "/p", { ...facts, hugePages: false }, "id", undefined);
   expect(plan.writes.filter(({ file }) => file.includes("hugetlb"))).toEqual([]);
-  expect(plan.warnings).toEqual([expect.stringContaining("resources.hugepageLimits")]);
+  expect(plan.warnings).toEqual([]);
 });
 
 test("v2: the container has every controller of the machine, those of its limits without fail", () => {

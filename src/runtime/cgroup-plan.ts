@@ -52,7 +52,7 @@ export function planCgroups(
   const path = scope === undefined ? containerPath(cgroupsPath, id) : `${scope.path}/${IN_SCOPE}`;
   const warnings: string[] = [];
   warnOfKernelMemory(resources, warnings);
-  const limits = withoutIdleLimits(resources, facts, warnings);
+  const limits = withoutIdleLimits(resources, facts);
   const target: CgroupTarget = { facts, path, current: {}, update: false };
   const devices = deviceState(resources?.devices ?? []);
   const writes =
@@ -105,7 +105,7 @@ export function planUpdate(
   const warnings: string[] = [];
   const target: CgroupTarget = { facts, path, current, update: true };
   warnOfKernelMemory(resources, warnings);
-  const limits = withoutIdleLimits(resources, facts, warnings);
+  const limits = withoutIdleLimits(resources, facts);
   const { memory, devices } = resources;
   const limit = memory?.limit ?? -1n;
   if (memory?.checkBeforeUpdate && limit >= 0n && current.memoryUsage !== undefined) {
@@ -135,16 +135,15 @@ function warnOfKernelMemory(resources: ResourcesConfig | undefined, warnings: st
     warnings.push("resources.memory.kernel and kernelTCP are ignored: the memory limit counts both");
 }
 
-/** CRI-O limits huge pages of every size in every container, also where there are none to be had and no controller is mounted. */
+/**
+ * CRI-O limits huge pages of every size in every container, also where there are none to be had and no controller is mounted: that
+ * the limit holds by itself is nothing to be told of each time.
+ */
 function withoutIdleLimits<Limits extends ResourcesConfig | undefined>(
   resources: Limits,
   facts: CgroupFacts,
-  warnings: string[],
 ): Limits {
   if (resources === undefined || facts.hugePages || resources.hugepageLimits.length === 0) return resources;
-  warnings.push(
-    "resources.hugepageLimits: this machine has no huge pages, and no controller that would limit them later",
-  );
   return { ...resources, hugepageLimits: [] };
 }
 
