@@ -30,4 +30,16 @@ describe("the policy at create", () => {
   ])("%s is an error, not a default", (text, message) => {
     expect(() => parse(text)).toThrow(message);
   });
+
+  test.each([
+    ['[at_create]\non-error = "refuse"', /unknown key at_create, want only the table \[at-create\]/],
+    ['on-error = "refuse"', /unknown key on-error/],
+    ["[at-create]\n[policy]", /unknown key policy/],
+    ["[[unknown]]", /unknown key unknown/],
+    ["at-create = []", /at-create is not a table/],
+    ['[[at-create]]\non-error = "refuse"', /at-create is not a table/],
+    ['at-create = "refuse"', /at-create is not a table/],
+  ])("%j is an error: nothing of it would count", (text, message) => {
+    expect(() => parseAtCreatePolicy(Bun.TOML.parse(text))).toThrow(message);
+  });
 });

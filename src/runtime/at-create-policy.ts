@@ -28,14 +28,17 @@ const CHOICES = {
 const IMPORT_SECONDS = "import-seconds";
 const MAX_IMPORT_SECONDS = 3600;
 
+const TABLE = "at-create";
+
 /**
- * The table `[at-create]` of /etc/atomfs/atomfs.toml. A word that isn't known is an error, never a default: a typing
+ * /etc/atomfs/atomfs.toml, whose only table is `[at-create]`. A word that isn't known is an error, never a default: a typing
  * mistake must not switch a protection off. @throws AtomfsError "bad-data"
  */
 export function parseAtCreatePolicy(document: unknown): AtCreatePolicy {
-  const table = (document as { readonly "at-create"?: unknown })["at-create"] ?? {};
-  if (typeof table !== "object") throw bad("at-create is not a table");
-  const given = table as Readonly<Record<string, unknown>>;
+  const whole = tableOf(document, "the file");
+  for (const key of Object.keys(whole))
+    if (key !== TABLE) throw bad(`unknown key ${key}, want only the table [${TABLE}]`);
+  const given = tableOf(whole[TABLE] ?? {}, TABLE);
   for (const key of Object.keys(given))
     if (!Object.hasOwn(CHOICES, key) && key !== IMPORT_SECONDS) throw bad(`unknown key at-create.${key}`);
   return {
@@ -44,6 +47,12 @@ export function parseAtCreatePolicy(document: unknown): AtCreatePolicy {
     onError: choose(given, "on-error", DEFAULT_POLICY.onError),
     importSeconds: secondsOf(given[IMPORT_SECONDS] ?? DEFAULT_POLICY.importSeconds),
   };
+}
+
+function tableOf(value: unknown, name: string): Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw bad(`${name} is not a table`);
+  return value as Readonly<Record<string, unknown>>;
 }
 
 function secondsOf(value: unknown): number {
