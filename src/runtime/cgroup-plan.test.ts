@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import fc from "fast-check";
 import { parseResources } from "../formats/oci/runtime-config/parse.ts";
 import type { ResourcesConfig } from "../formats/oci/runtime-config/types.ts";
 import { planCgroups, planUpdate } from "./cgroup-plan.ts";
@@ -259,11 +260,80 @@ test("device rules in their order, then what every container may use", () => {
   ]);
 });
 
-test("a rule that takes a part out of a wildcard is refused: no kernel does it", () => {
-  const all = { allow: true, type: "c", major: 10, access: "rwm" };
-  expect(() => state(all, { allow: false, type: "c", major: 10, minor: 229, access: "rwm" })).toThrow(
-    "wildcard",
+test.each<[string, object, object]>([
+  ["a device out of a wildcard", { type: "c", major: 10 }, { type: "c", major: 10, minor: 229 }],
+  ["8:1 as a part of *:1 out of 8:*", { type: "b", major: 8 }, { type: "b", minor: 1 }],
+  ["*:1 as a part of 8:* out of *:1", { type: "b", minor: 1 }, { type: "b", major: 8 }],
+])("a rule that takes a part out of another is refused, no kernel does it: %s", (_what, whole, part) => {
+  for (const allow of [true, false]) {
+    const first = { allow: !allow, access: "rwm" };
+    expect(() =>
+      state(first, { allow, ...whole, access: "rw" }, { allow: !allow, ...part, access: "w" }),
+    ).toThrow(/devices\[2\] takes .* out of the rule for/);
+  }
+  // Nothing is taken out.
+  state({ allow: true, ...whole, access: "r" }, { allow: false, ...part, access: "w" });
+});
+
+test("also if the very device is in the list, too", () => {
+  const one = { type: "b", major: 8, minor: 1 };
+  expect(() =>
+    state(
+      { allow: true, type: "b", major: 8, access: "rwm" },
+      { allow: true, ...one, access: "rw" },
+      { allow: false, ...one, access: "rw" },
+    ),
+  ).toThrow("out of the rule for b 8:*");
+});
+
+test("rules are refused, or mean what they mean one after the other", () => {
+  const number = fc.constantFrom(undefined, 8, 9);
+  const rule = fc.record({
+    allow: fc.boolean(),
+    type: fc.constantFrom("a", "b", "c"),
+    major: number,
+    minor: number,
+    access: fc.constantFrom("r", "w", "rw", "rwm"),
+  });
+  const speaksOf = (part: number | string | undefined, value: number): boolean =>
+    part === undefined || part === "*" || Number(part) === value;
+  let kept = 0;
+  fc.assert(
+    fc.property(fc.array(rule, { maxLength: 5 }), (rules) => {
+      let made: ReturnType<typeof deviceState>;
+      try {
+        made = deviceState(resources({ devices: rules }).devices ?? []);
+      } catch (error) {
+        expect(String(error)).toContain("out of the rule for");
+        return;
+      }
+      kept++;
+      for (const type of ["b", "c"])
+        for (const major of [7, 8, 9])
+          for (const minor of [7, 8, 9])
+            for (const letter of ["r", "w"]) {
+              const last = rules.findLast(
+                (one) =>
+                  (one.type === "a" || one.type === type) &&
+                  speaksOf(one.major, major) &&
+                  speaksOf(one.minor, minor) &&
+                  one.access.includes(letter),
+              );
+              const isException = [...made.exceptions].some(([device, access]) => {
+                const [kind, first, second] = device.split(/[ :]/);
+                return (
+                  kind === type &&
+                  speaksOf(first, major) &&
+                  speaksOf(second, minor) &&
+                  access.includes(letter)
+                );
+              });
+              expect(made.allowed !== isException).toBe(last?.allow ?? false);
+            }
+    }),
+    { numRuns: 2000, seed: 4 },
   );
+  expect(kept).toBeGreaterThan(500);
 });
 
 test("device rules are files in v1 and LXC's lines in v2", () => {

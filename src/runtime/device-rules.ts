@@ -28,7 +28,10 @@ export type DeviceState = {
   readonly exceptions: ReadonlyMap<string, string>;
 };
 
-/** @throws AtomfsError "bad-data" for a rule that takes a part out of a wildcard: the kernel would not do it, and say nothing */
+/**
+ * @throws AtomfsError "bad-data" for a rule that takes a part out of an earlier one, as 8:1 out of 8:*, or *:1 out of 8:*: an
+ * exception has no exceptions, so the kernel would not do it, and say nothing
+ */
 export function deviceState(rules: readonly DeviceRule[]): DeviceState {
   let allowed = false;
   let exceptions = new Map<string, string>();
@@ -37,14 +40,14 @@ export function deviceState(rules: readonly DeviceRule[]): DeviceState {
       exceptions.set(device, letters((exceptions.get(device) ?? "") + access));
       return;
     }
-    if (!exceptions.has(device) && [...exceptions.keys()].some((other) => covers(other, device)))
-      throw new AtomfsError(
-        "bad-data",
-        `Cannot use config.json: ${name} takes ${device} out of a wildcard rule`,
-      );
-    // Also all that a wildcard covers.
     for (const [other, had] of exceptions) {
-      if (!covers(device, other)) continue;
+      const common = [...had].filter((letter) => access.includes(letter));
+      if (common.length === 0 || !overlap(device, other)) continue;
+      if (!covers(device, other))
+        throw new AtomfsError(
+          "bad-data",
+          `Cannot use config.json: ${name} takes ${device} out of the rule for ${other}`,
+        );
       const left = [...had].filter((letter) => !access.includes(letter)).join("");
       if (left === "") exceptions.delete(other);
       else exceptions.set(other, left);
@@ -81,6 +84,12 @@ function covers(wide: string, narrow: string): boolean {
   return (
     type === otherType && (major === "*" || major === otherMajor) && (minor === "*" || minor === otherMinor)
   );
+}
+
+/** Is there a device that both speak of? */
+function overlap(a: string, b: string): boolean {
+  const others = b.split(/[ :]/);
+  return a.split(/[ :]/).every((part, i) => part === "*" || others[i] === "*" || part === others[i]);
 }
 
 /** The default first: it empties the kernel's list. */
