@@ -65,6 +65,7 @@ function plan({ linux = {}, process = {}, ...more }: Readonly<Record<string, obj
     noNewKeyring: false,
     noPivot: false,
     ownNamespaces: new Set(),
+    hostNamespaces: new Set(),
     home: "/",
     compileSeccomp: () => new Uint8Array(),
   });

@@ -6,7 +6,7 @@ import type { NamespaceType, ProcessConfig, RuntimeConfig } from "../formats/oci
 import { DEFAULT_ROOT_DIRECTORY } from "../store/layout.ts";
 import { openDirectoryPath } from "../sys/fd.ts";
 import { hasCode } from "../sys/ffi.ts";
-import { checkNamespace, isHostMountNamespace, isOwnNamespace } from "../sys/namespace.ts";
+import { checkNamespace, isHostNamespace, isOwnNamespace } from "../sys/namespace.ts";
 import { openInRoot } from "../sys/openat2.ts";
 import { compileSeccompCached } from "../sys/seccomp-cache.ts";
 import type { WindowSize } from "../sys/terminal.ts";
@@ -74,11 +74,10 @@ const prepare: Preparation = (session, { options, bundle, directory, config, ope
     config.process === undefined
       ? undefined
       : inheritedBy({ process: withSize(config.process, own?.size), preserveDescriptors });
-  const ownNamespaces = new Set(
-    namedNamespaces(config)
-      .filter(isOwn)
-      .map(({ type }) => type),
-  );
+  const named = namedNamespaces(config);
+  const typesOf = (some: readonly NamedNamespace[]): Set<NamespaceType> =>
+    new Set(some.map(({ type }) => type));
+  const ownNamespaces = typesOf(named.filter(isOwn));
   const plan = planLaunch(
     { ...(ownNamespaces.has("user") ? config : withJoinedIdMaps(config)), process: inherited?.process },
     readHostFacts(LXC_START),
@@ -92,6 +91,7 @@ const prepare: Preparation = (session, { options, bundle, directory, config, ope
       noNewKeyring: options.noNewKeyring,
       noPivot: options.noPivot,
       ownNamespaces,
+      hostNamespaces: typesOf(named.filter(({ type, path }) => isHostNamespace(path, type))),
       home: homeOf(config.process, rootfs),
       compileSeccomp: cachedSeccomp,
     },
@@ -107,7 +107,7 @@ function namedNamespaces({ linux }: RuntimeConfig): NamedNamespace[] {
   const named = linux.namespaces.flatMap(({ type, path }) => (path === undefined ? [] : [{ type, path }]));
   for (const { type, path } of named) {
     checkNamespace(path, type);
-    if (type === "mount" && isHostMountNamespace(path))
+    if (type === "mount" && isHostNamespace(path, type))
       unsupported("linux.namespaces", `${path} is the host's mount namespace, whose root would change`);
   }
   return named;

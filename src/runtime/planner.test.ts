@@ -85,6 +85,7 @@ const OPTIONS: LaunchOptions = {
   noNewKeyring: false,
   noPivot: false,
   ownNamespaces: new Set(),
+  hostNamespaces: new Set(),
   home: "/root",
   compileSeccomp: digestRules,
 };
@@ -229,6 +230,36 @@ test.each<[string, string, (document: Json & { linux: Json; process: Json }) => 
     expect.objectContaining({ kind, message: expect.stringContaining(message) }),
   );
 });
+
+test.each([
+  ["net.ipv4.ip_forward", "network"],
+  ["kernel.msgmax", "ipc"],
+  ["fs.mqueue.msg_max", "ipc"],
+  ["kernel.domainname", "uts"],
+] as const)(
+  "%s is refused in the host's %s namespace, also given by path; a joined one may have it",
+  (name, type) => {
+    const document = template(({ linux }) =>
+      Object.assign(linux, {
+        namespaces: [{ type: "mount" }, { type: "uts" }, { type, path: "/proc/1/ns/x" }].filter(
+          (one, i) => i !== 1 || type !== one.type,
+        ),
+        sysctl: { [name]: "1" },
+      }),
+    );
+    expect(() => plan(document, HYBRID, { hostNamespaces: new Set<NamespaceType>([type]) })).toThrow(
+      expect.objectContaining({
+        kind: "bad-data",
+        message: expect.stringContaining(
+          `linux.sysctl.${name} is not allowed in the host's ${type} namespace: it would change the host`,
+        ),
+      }),
+    );
+    expect(kinds(plan(document, HYBRID, { hostNamespaces: new Set<NamespaceType>(["mount"]) }))).toContain(
+      "write-sysctl",
+    );
+  },
+);
 
 test("a terminal and a console socket go together", () => {
   expect(() => plan(readFixture("runc-spec"), HYBRID, { consoleSocket: false })).toThrow("--console-socket");

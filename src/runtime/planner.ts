@@ -29,6 +29,8 @@ export type LaunchOptions = {
   readonly noPivot: boolean;
   /** Types of namespaces that the file gives by path and that are the runtime's own: nothing is to be joined. */
   readonly ownNamespaces: ReadonlySet<NamespaceType>;
+  /** Types of namespaces that the file gives by path and that are the host's: what is set there is set for all. */
+  readonly hostNamespaces: ReadonlySet<NamespaceType>;
   /** Of the process's user, as the root's /etc/passwd has it: HOME, if the environment has none. runc takes "/" for unknown users. */
   readonly home: string;
   /** Rules to BPF. The only thing here that is not data: the planner calls it and puts the result into the program. */
@@ -144,7 +146,7 @@ function planCreation(
   if (config.hostname !== undefined) add(draft, { kind: "set-hostname", name: fromText(config.hostname) });
   if (config.domainname !== undefined)
     add(draft, { kind: "set-domainname", name: fromText(config.domainname) });
-  planSysctls(config, draft);
+  planSysctls(config, options.hostNamespaces, draft);
   for (const path of linux.readonlyPaths)
     add(draft, { kind: "make-path-readonly", path: fromText(path) }, "ignore-absent");
   for (const path of linux.maskedPaths)

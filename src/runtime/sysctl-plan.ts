@@ -1,6 +1,6 @@
 import { fromText } from "../core/bytestring.ts";
 import { refuse } from "../formats/oci/runtime-config/reader.ts";
-import type { RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
+import type { NamespaceType, RuntimeConfig } from "../formats/oci/runtime-config/types.ts";
 import { add, type Draft, namespaceOf } from "./mount-plan.ts";
 
 /** Of the IPC namespace: ipc/ipc_sysctl.c. */
@@ -16,10 +16,15 @@ const IPC: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * "linux.sysctl": only values that belong to a namespace which the container does not share with the runtime.
+ * "linux.sysctl": only values that belong to a namespace which the container does not share with the host.
+ * @param hostNamespaces that the file gives by path and that are the host's nevertheless
  * @throws AtomfsError "bad-data" for every other key
  */
-export function planSysctls(config: RuntimeConfig, draft: Draft): void {
+export function planSysctls(
+  config: RuntimeConfig,
+  hostNamespaces: ReadonlySet<NamespaceType>,
+  draft: Draft,
+): void {
   for (const [name, value] of config.linux.sysctl) {
     const field = `linux.sysctl.${name.slice(0, 100)}`;
     const key = sysctlPath(name);
@@ -32,6 +37,8 @@ export function planSysctls(config: RuntimeConfig, draft: Draft): void {
     if (key === "kernel/hostname") refuse(field, "is set by hostname");
     if (namespaceOf(config, needed) === undefined)
       refuse(field, `needs a ${needed} namespace of its own: it would change the host`);
+    if (hostNamespaces.has(needed))
+      refuse(field, `is not allowed in the host's ${needed} namespace: it would change the host`);
     add(draft, { kind: "write-sysctl", key: fromText(key), value: fromText(value) });
   }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { checkNamespace, isHostMountNamespace, isOwnNamespace } from "./namespace.ts";
+import { checkNamespace, isHostNamespace, isOwnNamespace } from "./namespace.ts";
 
 test.each(["mount", "cgroup", "uts", "ipc", "user", "network"] as const)("%p", (type) => {
   const name = { mount: "mnt", network: "net", cgroup: "cgroup", uts: "uts", ipc: "ipc", user: "user" }[type];
@@ -23,14 +23,18 @@ test("what is no namespace at all", () => {
   expect(() => checkNamespace("/none", "pid")).toThrow(/ENOENT/);
 });
 
-test("the host's mount namespace, by whatever path", async () => {
-  expect(isHostMountNamespace("/proc/self/ns/mnt")).toBe(true);
-  expect(isHostMountNamespace(`/proc/${process.pid}/ns/mnt`)).toBe(true);
-  const other = Bun.spawn(["unshare", "--mount", "sh", "-c", "echo ready; exec sleep 60"], {
+test("the host's namespace, by whatever path", async () => {
+  for (const pid of ["self", process.pid, process.ppid]) {
+    expect(isHostNamespace(`/proc/${pid}/ns/mnt`, "mount")).toBe(true);
+    expect(isHostNamespace(`/proc/${pid}/ns/net`, "network")).toBe(true);
+  }
+  const other = Bun.spawn(["unshare", "--mount", "--uts", "sh", "-c", "echo ready; exec sleep 60"], {
     stdout: "pipe",
   });
   await other.stdout.getReader().read();
-  expect(isHostMountNamespace(`/proc/${other.pid}/ns/mnt`)).toBe(false);
+  expect(isHostNamespace(`/proc/${other.pid}/ns/mnt`, "mount")).toBe(false);
+  expect(isHostNamespace(`/proc/${other.pid}/ns/uts`, "uts")).toBe(false);
+  expect(isHostNamespace(`/proc/${other.pid}/ns/net`, "network")).toBe(true);
   other.kill("SIGKILL");
   await other.exited;
 });

@@ -1,4 +1,4 @@
-import { constants, openSync, statSync } from "node:fs";
+import { constants, openSync, type Stats, statSync } from "node:fs";
 import { AtomfsError } from "../core/errors.ts";
 import { Fd } from "./fd.ts";
 import { hasCode, rawSyscall, showPath } from "./ffi.ts";
@@ -45,16 +45,19 @@ export function checkNamespace(path: string, type: NamespaceName): void {
   throw new AtomfsError("bad-data", `${showPath(path)} is no ${type} namespace`);
 }
 
-/** True for the mount namespace of this process, or of the first one that can be seen: a root that changes there changes for all. */
-export function isHostMountNamespace(path: string): boolean {
-  const { ino } = statSync(path);
-  return ["self", "1"].some((pid) => mountNamespace(pid) === ino);
+/** True for the namespace of this process, or of the first one that can be seen: what changes there changes for all. */
+export function isHostNamespace(path: string, type: NamespaceName): boolean {
+  const { ino, dev } = statSync(path);
+  return ["self", "1"].some((pid) => {
+    const host = namespaceOfProcess(pid, type);
+    return host?.ino === ino && host.dev === dev;
+  });
 }
 
 /** Undefined where a sandbox shows a PID 1 that is not ours to look at. */
-function mountNamespace(pid: string): number | undefined {
+function namespaceOfProcess(pid: string, type: NamespaceName): Stats | undefined {
   try {
-    return statSync(`/proc/${pid}/ns/mnt`).ino;
+    return statSync(`/proc/${pid}/ns/${NAMESPACE_FILES[type]}`);
   } catch (error) {
     if (hasCode(error, "EACCES", "EPERM", "ENOENT")) return undefined;
     throw error;

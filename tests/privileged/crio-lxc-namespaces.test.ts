@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { chmodSync, existsSync, statSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Config, ContainerLab } from "../support/container-lab.ts";
+import { type Answer, type Config, ContainerLab } from "../support/container-lab.ts";
 import { patience } from "../support/slowness.ts";
 
 /** Containers in namespaces that not every container has: of users, and a mount namespace that was there before. */
@@ -67,6 +67,38 @@ test("a user namespace opens the way through the state directory, and nothing in
   expect(statSync(state).mode & 0o777).toBe(0o711);
   lab.must("delete", "--force", id);
   expect(existsSync(state)).toBe(false);
+});
+
+test("sysctls of the host's network namespace are refused, whether it is left out (as for Kubernetes' hostNetwork) or given by path", () => {
+  const file = "/proc/sys/net/ipv4/conf/lo/tag";
+  const before = readFileSync(file, "latin1").trim();
+  const setting = (change: (config: Config) => void): Answer => {
+    const id = lab.container((config) => {
+      config.process.args = ["true"];
+      config.linux["sysctl"] = { "net.ipv4.conf.lo.tag": String(Number(before) + 1) };
+      config.linux.namespaces = config.linux.namespaces.filter(({ type }) => type !== "network");
+      change(config);
+    });
+    return lab.call("run", "--bundle", lab.bundle, id);
+  };
+  const byPath = (path: string) => (config: Config) =>
+    config.linux.namespaces.push({ type: "network", path });
+  const answers = [
+    setting(() => undefined),
+    ...["self", process.pid].map((pid) => setting(byPath(`/proc/${pid}/ns/net`))),
+  ];
+  const after = readFileSync(file, "latin1").trim();
+  if (after !== before) writeFileSync(file, before);
+  expect(after).toBe(before);
+  for (const { code, stderr } of answers) {
+    expect(stderr).toMatch(/linux\.sysctl\.net\.ipv4\.conf\.lo\.tag .*it would change the host/);
+    expect(code).toBe(1);
+  }
+  expect(setting((config) => config.linux.namespaces.push({ type: "network" }))).toEqual({
+    code: 0,
+    stdout: "",
+    stderr: "",
+  });
 });
 
 test("a mount namespace that was there before is joined, and the host's is refused", async () => {
