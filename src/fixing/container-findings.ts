@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { constants, fstatSync, openSync, readSync } from "node:fs";
+import { readSync } from "node:fs";
 import { infoPath, packageKey, readTreeFile, STATUS_PATH } from "../atoms/dpkg-database.ts";
 import { displayText, parseTreePath, type TreePath } from "../core/bytestring.ts";
 import { AtomfsError } from "../core/errors.ts";
@@ -7,16 +7,23 @@ import type { ReadObject, Tree } from "../core/tree.ts";
 import { parseMd5sums } from "../formats/dpkg/lists.ts";
 import { infoBaseName, type PackageRecord, parseStatus } from "../formats/dpkg/status.ts";
 import type { Store } from "../store/store.ts";
-import { Fd, O_PATH } from "../sys/fd.ts";
+import type { Fd } from "../sys/fd.ts";
 import { hasCode } from "../sys/ffi.ts";
-import { openInRoot } from "../sys/openat2.ts";
+import { openFileInRoot, type RootFile, readStart, UNREADABLE } from "../sys/root-files.ts";
 import { isDocumentation } from "./checks.ts";
 import { type MoleculeTrees, mountOf, openRoot, type RootState } from "./container-root.ts";
 
 /** Of a status file; Debian's largest installations have some megabytes. */
 const MAX_STATUS = 64 << 20;
-/** Of a package's list and of a file that is measured. */
+/** Of a package's list; those of Debian's largest packages have some megabytes. */
+const MAX_LIST = 16 << 20;
+/** Of a file that is measured. */
 const MAX_FILE = 256 << 20;
+/** What is read of one container in all, in bytes: it may name as many packages and files as it likes, and sparse files cost it nothing. */
+const MAX_READ = 512 << 20;
+/** What looking for a file counts as, in bytes, whether it is there or not. */
+const COST_OF_LOOK = 4096;
+const CHUNK = 1 << 20;
 const PATHS_SHOWN = 3;
 
 /**
@@ -49,14 +56,15 @@ export function containerFindings(
 export function databaseFindings(root: Fd, tree: Tree, readObject: ReadObject): string[] {
   const ours = readTreeFile(tree, STATUS_PATH, readObject);
   if (ours === undefined) return [];
-  const theirs = readInRoot(root, STATUS_PATH, MAX_STATUS);
+  const container = new ContainerFiles(root);
+  const theirs = container.read(STATUS_PATH, MAX_STATUS);
   if (theirs === undefined || Buffer.compare(ours, theirs) === 0) return [];
   const claims = claimsOf(theirs);
   if (claims === undefined) return ["the container's package database cannot be read"];
   return parseStatus(ours).flatMap((record) => {
     const claimed = claims.get(keyOf(record));
     if (claimed === undefined || claimed.version === record.version) return [];
-    const why = disagreement(root, tree, readObject, record);
+    const why = disagreement(container, tree, readObject, record);
     if (why === undefined) return [];
     return [`${keyOf(record)} is ${claimed.version} to the container's package database, but ${why}`];
   });
@@ -78,26 +86,28 @@ function claimsOf(status: Uint8Array): ReadonlyMap<string, PackageRecord> | unde
 }
 
 function disagreement(
-  root: Fd,
+  container: ContainerFiles,
   tree: Tree,
   readObject: ReadObject,
   record: PackageRecord,
 ): string | undefined {
   const path = infoPath(infoBaseName(record), "md5sums");
   const ours = readTreeFile(tree, path, readObject);
-  const theirs = readInRoot(root, path, MAX_FILE);
-  if (theirs === undefined) return undefined;
+  const theirs = container.read(path, MAX_LIST);
+  if (theirs === undefined) return container.isSpent ? TOO_MUCH : undefined;
   if (ours !== undefined && Buffer.compare(ours, theirs) === 0)
     return `its files are those of ${record.version}`;
-  const altered = alteredFiles(root, theirs);
-  if (altered.length === 0) return undefined;
+  const altered = alteredFiles(container, theirs);
+  if (altered.length === 0) return container.isSpent ? TOO_MUCH : undefined;
   const shown = altered.slice(0, PATHS_SHOWN).map(displayText).join(", ");
-  const more = altered.length > PATHS_SHOWN ? ` and ${altered.length - PATHS_SHOWN} more` : "";
+  const more = altered.length > PATHS_SHOWN ? " and others" : "";
   return `not all its files are of that version: ${shown}${more}`;
 }
 
-/** Files that are not what the container's own list says. What is missing may have been left out. */
-function alteredFiles(root: Fd, list: Uint8Array): TreePath[] {
+const TOO_MUCH = "not all its files were compared: the container's package database names too much";
+
+/** Files that are not what the container's own list says, at most one more than are shown. What is missing may have been left out. */
+function alteredFiles(container: ContainerFiles, list: Uint8Array): TreePath[] {
   let lines: ReturnType<typeof parseMd5sums>;
   try {
     lines = parseMd5sums(list);
@@ -105,30 +115,65 @@ function alteredFiles(root: Fd, list: Uint8Array): TreePath[] {
     if (error instanceof AtomfsError) return [];
     throw error;
   }
-  return lines.flatMap(({ path: spelled, md5 }) => {
+  const altered: TreePath[] = [];
+  const seen = new Set<TreePath>();
+  for (const { path: spelled, md5 } of lines) {
     const path = parseTreePath(spelled);
-    if (path === undefined || isDocumentation(path)) return [];
-    const bytes = readInRoot(root, path, MAX_FILE);
-    if (bytes === undefined) return [];
-    return createHash("md5").update(bytes).digest("hex") === md5 ? [] : [path];
-  });
+    if (path === undefined || isDocumentation(path) || seen.has(path)) continue;
+    seen.add(path);
+    const found = container.md5Of(path);
+    if (found !== undefined && found !== md5) altered.push(path);
+    if (altered.length > PATHS_SHOWN || container.isSpent) break;
+  }
+  return altered;
 }
 
-/** A regular file of the root's own mount; undefined for everything else: a volume's file may keep its reader waiting. */
-function readInRoot(root: Fd, path: TreePath, maxBytes: number): Uint8Array | undefined {
-  try {
-    // Opening a pipe may wait, opening a device may do anything. A name only is harmless.
-    using name = openInRoot(root, path, O_PATH);
-    const stat = fstatSync(name.number);
-    if (!stat.isFile() || stat.size > maxBytes || mountOf(name) !== mountOf(root)) return undefined;
-    using file = new Fd(openSync(name.procPath, constants.O_RDONLY));
-    const bytes = Buffer.alloc(stat.size);
-    let done = 0;
-    for (let got = -1; done < bytes.length && got !== 0; done += got)
-      got = readSync(file.number, bytes, done, bytes.length - done, done);
-    return bytes.subarray(0, done);
-  } catch (error) {
-    if (hasCode(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EIO")) return undefined;
-    throw error;
+/** Regular files of the root's own mount, until too much was read. */
+class ContainerFiles {
+  readonly #root: Fd;
+  #left = MAX_READ;
+
+  constructor(root: Fd) {
+    this.#root = root;
+  }
+
+  /** Nothing more is read. */
+  get isSpent(): boolean {
+    return this.#left <= 0;
+  }
+
+  /** The whole file; undefined for everything else: a volume's file may keep its reader waiting. */
+  read(path: TreePath, maxBytes: number): Uint8Array | undefined {
+    return this.#open(path, maxBytes, (file) => readStart(file, maxBytes));
+  }
+
+  md5Of(path: TreePath): string | undefined {
+    return this.#open(path, MAX_FILE, ({ fd, size }) => {
+      const hash = createHash("md5");
+      const chunk = Buffer.allocUnsafe(Math.min(size, CHUNK));
+      for (let at = 0, got = -1; at < size && got !== 0; at += got) {
+        got = readSync(fd.number, chunk, 0, Math.min(chunk.length, size - at), at);
+        hash.update(chunk.subarray(0, got));
+      }
+      return hash.digest("hex");
+    });
+  }
+
+  #open<T>(path: TreePath, maxBytes: number, use: (file: RootFile) => T): T | undefined {
+    if (this.isSpent) return undefined;
+    this.#left -= COST_OF_LOOK;
+    try {
+      const file = openFileInRoot(this.#root, path, (name, size) => {
+        if (size > maxBytes || mountOf(name) !== mountOf(this.#root)) return false;
+        this.#left -= size;
+        return !this.isSpent;
+      });
+      if (file === undefined) return undefined;
+      using _fd = file.fd;
+      return use(file);
+    } catch (error) {
+      if (hasCode(error, ...UNREADABLE)) return undefined;
+      throw error;
+    }
   }
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, realpathSync } from "node:fs";
+import { existsSync, mkdirSync, realpathSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { treePath } from "../core/bytestring.ts";
 import { AtomfsError } from "../core/errors.ts";
@@ -7,7 +7,7 @@ import { DEFAULT_ROOT_DIRECTORY } from "../store/layout.ts";
 import { openDirectoryPath } from "../sys/fd.ts";
 import { hasCode } from "../sys/ffi.ts";
 import { checkNamespace, isHostNamespace, isOwnNamespace } from "../sys/namespace.ts";
-import { openInRoot } from "../sys/openat2.ts";
+import { openFileInRoot, readStart, UNREADABLE } from "../sys/root-files.ts";
 import { compileSeccompCached } from "../sys/seccomp-cache.ts";
 import type { WindowSize } from "../sys/terminal.ts";
 import type { IdMaps } from "../sys/user-namespace.ts";
@@ -145,18 +145,28 @@ function realRoot({ root }: RuntimeConfig, bundle: string): string {
   }
 }
 
-/** The image's own user database is nothing to trust: it is opened inside the root, and only the one field is taken. */
+/**
+ * The image's own user database is nothing to trust: it is opened inside the root, no more of it is read than the bound, and only the
+ * one field is taken. What is no regular file names no user.
+ */
 export function homeOf(process: ProcessConfig | undefined, rootfs: string): string {
   if (process === undefined || hasHome(process.env)) return "/";
+  const line = passwdOf(rootfs)
+    .split("\n")
+    .find((one) => one.split(":")[2] === String(process.user.uid));
+  const home = line?.split(":")[5];
+  return home?.startsWith("/") ? home : "/";
+}
+
+function passwdOf(rootfs: string): string {
   try {
     using root = openDirectoryPath(rootfs);
-    using file = openInRoot(root, treePath("/etc/passwd"), 0o4000);
-    const text = readFileSync(file.number).subarray(0, MAX_PASSWD_BYTES).toString("utf8");
-    const line = text.split("\n").find((one) => one.split(":")[2] === String(process.user.uid));
-    const home = line?.split(":")[5];
-    return home?.startsWith("/") ? home : "/";
+    const file = openFileInRoot(root, treePath("/etc/passwd"));
+    if (file === undefined) return "";
+    using _fd = file.fd;
+    return readStart(file, MAX_PASSWD_BYTES).toString("utf8");
   } catch (error) {
-    if (hasCode(error, "ENOENT", "ENOTDIR", "ELOOP", "EACCES", "ENXIO", "EISDIR")) return "/";
+    if (hasCode(error, ...UNREADABLE)) return "";
     throw error;
   }
 }
