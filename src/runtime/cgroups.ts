@@ -1,19 +1,11 @@
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  rmdirSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { AtomfsError } from "../core/errors.ts";
 import { hasCode } from "../sys/ffi.ts";
 import { openPidfd, signalProcess } from "../sys/pid.ts";
 import type { CgroupPlan } from "./cgroup-plan.ts";
 import type { CgroupWrite } from "./cgroup-target.ts";
+import { tryRemoveGroup, walkGroups } from "./cgroup-tree.ts";
 import { readIfThere } from "./read-if-there.ts";
 
 /**
@@ -177,7 +169,7 @@ export function inheritedCpuset(directories: readonly string[]): [file: string, 
 /** Removes groups with all groups in them. What is not there is no error. @throws AtomfsError if one stays in use */
 export function removeCgroups(directories: readonly string[]): void {
   for (const directory of directories) {
-    for (let attempt = 0; !tryRemove(directory); attempt++) {
+    for (let attempt = 0; !tryRemoveGroup(directory); attempt++) {
       if (attempt >= REMOVE_ATTEMPTS) {
         throw new AtomfsError("failed", `Cannot remove the control group ${directory}: it is in use`);
       }
@@ -187,39 +179,15 @@ export function removeCgroups(directories: readonly string[]): void {
   }
 }
 
-function tryRemove(directory: string): boolean {
-  try {
-    rmdirSync(directory);
-    return true;
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return true;
-    if (!hasCode(error, "EBUSY", "ENOTEMPTY")) throw error;
-  }
-  for (const name of subgroups(directory)) tryRemove(join(directory, name));
-  return false;
-}
-
-function subgroups(directory: string): string[] {
-  try {
-    return readdirSync(directory, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map((entry) => entry.name);
-  } catch (error) {
-    if (hasCode(error, "ENOENT", "ENODEV")) return [];
-    throw error;
-  }
-}
-
 /** Pids in the group and the groups in it, ascending. A group that has gone has none. */
 export function listProcesses(directories: readonly string[]): number[] {
   const found = new Set<number>();
-  const visit = (directory: string): void => {
-    for (const line of readIfThere(join(directory, "cgroup.procs"))?.split("\n") ?? []) {
+  const visit = (group: string): void => {
+    for (const line of readIfThere(join(group, "cgroup.procs"))?.split("\n") ?? []) {
       if (line !== "" && line !== "0") found.add(Number(line));
     }
-    for (const name of subgroups(directory)) visit(join(directory, name));
   };
-  for (const directory of directories) visit(directory);
+  for (const directory of directories) walkGroups(directory, visit);
   return [...found].sort((a, b) => a - b);
 }
 
