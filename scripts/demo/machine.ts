@@ -10,7 +10,6 @@ const TOOLS = {
   buildah: "buildah",
   gpgv: "gpgv",
   ip: "iproute2",
-  setsid: "util-linux",
   setpriv: "util-linux",
 } as const;
 

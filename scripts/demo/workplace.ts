@@ -106,7 +106,7 @@ async function clear(place: Place, root: string, podmanDirectory: string): Promi
   removeStore(root);
   unmountBelow(place.directory);
   rmSync(podmanDirectory, { recursive: true, force: true });
-  await run(["setsid", "ip", "link", "delete", place.bridge], { okCodes: [0, 1] });
+  await run(["ip", "link", "delete", place.bridge], { ownSession: true, okCodes: [0, 1] });
 }
 
 /** All containers of a Podman set-up that `writePodmanConfig` made in this directory, if there is one. */
@@ -118,13 +118,17 @@ export async function removeContainers(podmanDirectory: string): Promise<void> {
   if (!existsSync(environment.CONTAINERS_STORAGE_CONF)) return;
   const env = { ...process.env, ...environment };
   // In a session of its own: a second Ctrl-C would end it half-way.
-  await run(["setsid", "podman", "rm", "--all", "--force", "--time", "0"], { env, okCodes: [0, 1, 125] });
+  await run(["podman", "rm", "--all", "--force", "--time", "0"], {
+    ownSession: true,
+    env,
+    okCodes: [0, 1, 125],
+  });
 }
 
 /** Containers of crio-lxc in this directory that Podman does not know any more. */
 async function removeRuntimeState(directory: string): Promise<void> {
   for (const id of crioLxcContainers(directory)) {
-    await run(["setsid", join(directory, "programs/crio-lxc"), "delete", "--force", id]);
+    await run([join(directory, "programs/crio-lxc"), "delete", "--force", id], { ownSession: true });
   }
 }
 

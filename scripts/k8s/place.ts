@@ -91,7 +91,7 @@ export async function clearPlace(programs: string): Promise<void> {
   await killAll(() => processesOf(PLACE));
   for (const node of NODE_NAMES) await killAll(() => processesIn(nodeCgroups(node)));
   for (const id of crioLxcContainers(PLACE)) {
-    await run(["setsid", join(programs, "crio-lxc"), "delete", "--force", id], { okCodes: [0, 1] });
+    await run([join(programs, "crio-lxc"), "delete", "--force", id], { ownSession: true, okCodes: [0, 1] });
   }
   for (const node of NODE_NAMES) {
     for (const directory of nodeCgroups(node)) await removeCgroup(directory);
@@ -99,7 +99,8 @@ export async function clearPlace(programs: string): Promise<void> {
   unmountBelow(PLACE);
   for (const node of NODE_NAMES) removeStore(storeOf(node));
   for (const network of [...NODE_NAMES.map(nodeNetwork), CONTROL_NETWORK]) {
-    if (existsSync(join("/run/netns", network))) await run(["setsid", "ip", "netns", "delete", network]);
+    if (existsSync(join("/run/netns", network)))
+      await run(["ip", "netns", "delete", network], { ownSession: true });
   }
   removeTraces();
   if (existsSync(SYSCTL_FILE)) {

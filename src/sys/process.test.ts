@@ -21,3 +21,17 @@ test("one that ends in time is as without a limit", async () => {
   const { code, stdout } = await run(["sh", "-c", "echo done; exit 3"], { limitMs: 600_000, okCodes: [3] });
   expect({ code, text: stdout.toString() }).toEqual({ code: 3, text: "done\n" });
 });
+
+const idsOf = (stdout: Buffer): { pid: string; group: string; session: string } => {
+  // proc_pid_stat(5): after the name in parentheses come state, parent, group and session.
+  const text = stdout.toString();
+  const [, , group = "", session = ""] = text.slice(text.lastIndexOf(") ") + 2).split(" ");
+  return { pid: text.split(" ")[0] ?? "", group, session };
+};
+
+test("in a session of its own no signal of this process's group reaches it", async () => {
+  const own = idsOf((await run(["cat", "/proc/self/stat"], { ownSession: true })).stdout);
+  expect(own).toEqual({ pid: own.pid, group: own.pid, session: own.pid });
+  const other = idsOf((await run(["cat", "/proc/self/stat"])).stdout);
+  expect(other.session).not.toBe(other.pid);
+});

@@ -13,6 +13,8 @@ export type RunOptions = {
   readonly limitMs?: number;
   /** The name that the program is called by, if it is another than its file's. */
   readonly argv0?: string;
+  /** In a session of its own from its first instruction on: no signal of a terminal or to this process's group reaches it. */
+  readonly ownSession?: boolean;
   /** Exit codes that are an answer, not a failure. Default: 0 only. */
   readonly okCodes?: readonly number[];
 };
@@ -45,6 +47,7 @@ export async function run(
     ...(options.env === undefined ? {} : { env: options.env }),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...(options.ownSession === true ? { detached: true } : {}),
     ...(options.argv0 === undefined ? {} : { argv0: options.argv0 }),
   });
   using _kill = killLater(child, options);

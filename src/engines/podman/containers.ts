@@ -155,7 +155,8 @@ export class PodmanEngine implements Engine {
 
   async #container(verb: string, args: readonly string[]): Promise<RunResult> {
     // In a session of its own: Ctrl-C on the terminal, which all programs of a session get, would end it half-way.
-    const result = await run(["setsid", "podman", "container", verb, ...args], {
+    const result = await run(["podman", "container", verb, ...args], {
+      ownSession: true,
       env: this.#env,
       okCodes: [0, PODMAN_ERROR],
     });
