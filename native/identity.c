@@ -138,6 +138,8 @@ int set_identity(struct player *player, const struct field *f)
     if (with_capabilities && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) return explain(player, "keep capabilities");
     if (setresgid(gid, gid, gid) < 0) return explain(player, "group %u", gid);
     if (setresuid(uid, uid, uid) < 0) return explain(player, "user %u", uid);
+    /* The kernel sets it anew, to fs.suid_dumpable: processes of this user, hooks are such, could trace the player if that is 1. */
+    prctl(PR_SET_DUMPABLE, 0);
     if (!with_capabilities) return 0;
     if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0) return explain(player, "stop keeping capabilities");
     if (set_capabilities(effective->number, permitted->number, inheritable->number) < 0) {

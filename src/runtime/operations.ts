@@ -137,7 +137,7 @@ export type Action =
   // The barrier: the launcher is told "ready"; the program goes on when `start` says so, and ends if all ends are closed.
   | { readonly kind: "await-start" }
   // At start.
-  /** Runs a hook inside the container with `state` (JSON) on its stdin; `timeoutMs` 0: none. */
+  /** Runs a hook inside the container, as what the player is by then, with `state` (JSON) on its stdin; `timeoutMs` 0: none. */
   | {
       readonly kind: "run-hook";
       readonly path: ByteString;

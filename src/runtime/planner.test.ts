@@ -273,6 +273,31 @@ test("a container without a process can be created and has nothing to execute", 
   expect(kinds(made).at(-1)).toBe("await-start");
 });
 
+test("startContainer hooks come last before the program, with all that binds it; without a process there are none", () => {
+  const hooks = { startContainer: [{ path: "/bin/one" }, { path: "/bin/two" }] };
+  const seccomp = { defaultAction: "SCMP_ACT_ALLOW", syscalls: [] };
+  const lastOf = (noNewPrivileges: boolean): string[] =>
+    kinds(
+      plan(
+        template((all) => {
+          Object.assign(all, { hooks });
+          Object.assign(all.process, { noNewPrivileges });
+          Object.assign(all.linux, { seccomp });
+        }),
+      ),
+    ).slice(-6);
+  const end = ["run-hook", "run-hook", "execute"];
+  expect(lastOf(true)).toEqual(["set-identity", "set-no-new-privileges", "load-seccomp", ...end]);
+  expect(lastOf(false)).toEqual(["change-directory", "load-seccomp", "set-identity", ...end]);
+  const without = plan(
+    template((all) => {
+      Reflect.deleteProperty(all, "process");
+      Object.assign(all, { hooks });
+    }),
+  );
+  expect(kinds(without)).not.toContain("run-hook");
+});
+
 test("createContainer hooks run in the runtime's tree, after the mounts and before the root can be shared or read-only", () => {
   const hooks = {
     createContainer: [{ path: "/bin/one" }, { path: "/bin/two", args: ["argv0"], timeout: 3e6 }],

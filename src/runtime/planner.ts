@@ -10,6 +10,7 @@ import type { HostFacts } from "./host-facts.ts";
 import { planLxcConfig } from "./lxc-config.ts";
 import { unsupported } from "./mount-options.ts";
 import { add, type Draft, isNew, namespaceOf, planMounts, request } from "./mount-plan.ts";
+import type { Action } from "./operations.ts";
 import type { LaunchPlan } from "./plan.ts";
 import { keptGroups, oomScoreOf, planKeyring, planLabels, planProcess } from "./process-plan.ts";
 import { refuseFields } from "./refused-fields.ts";
@@ -237,32 +238,29 @@ function planCreateContainer(config: RuntimeConfig, options: LaunchOptions, draf
     unsupported("hooks.createContainer", "in a mount namespace that others use, their root would change");
   const tree = request(draft, { kind: "runtime-tree" });
   add(draft, { kind: "enter-runtime-tree", tree, container: fromText(options.rootfs) });
-  planHooks("createContainer", "creating", config, options, draft);
+  for (const hook of hooksOf("createContainer", "creating", config, options)) add(draft, hook);
   add(draft, { kind: "leave-runtime-tree" });
 }
 
-function planHooks(
+function hooksOf(
   stage: "createContainer" | "startContainer",
   status: "creating" | "created",
   config: RuntimeConfig,
   options: LaunchOptions,
-  draft: Draft,
-): void {
-  for (const [i, { path, args, env, timeout }] of config.hooks[stage].entries()) {
-    add(draft, {
-      kind: "run-hook",
-      path: fromText(path),
-      args: (args.length === 0 ? [path] : args).map(fromText),
-      env: env.map(fromText),
-      state: hookState(status, config, options),
-      timeoutMs: Math.min((timeout ?? 0) * 1000, MAX_TIMEOUT_MS),
-      name: fromText(`${stage} hook #${i}`),
-    });
-  }
+): Action[] {
+  return config.hooks[stage].map(({ path, args, env, timeout }, i) => ({
+    kind: "run-hook",
+    path: fromText(path),
+    args: (args.length === 0 ? [path] : args).map(fromText),
+    env: env.map(fromText),
+    state: hookState(status, config, options),
+    timeoutMs: Math.min((timeout ?? 0) * 1000, MAX_TIMEOUT_MS),
+    name: fromText(`${stage} hook #${i}`),
+  }));
 }
 
 function planStart(config: RuntimeConfig, host: HostFacts, options: LaunchOptions, draft: Draft): void {
-  planHooks("startContainer", "created", config, options, draft);
+  // One without a process cannot be started.
   if (config.process === undefined) return;
   planProcess(
     config.process,
@@ -275,6 +273,7 @@ function planStart(config: RuntimeConfig, host: HostFacts, options: LaunchOption
       preserveDescriptors: options.preserveDescriptors,
       home: options.home,
       compileSeccomp: options.compileSeccomp,
+      hooks: hooksOf("startContainer", "created", config, options),
     },
     draft,
   );

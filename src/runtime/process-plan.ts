@@ -11,6 +11,7 @@ import { programEnvironment } from "./environment.ts";
 import type { HostFacts } from "./host-facts.ts";
 import { unsupported } from "./mount-options.ts";
 import { add, type Draft, request } from "./mount-plan.ts";
+import type { Action } from "./operations.ts";
 import { normaliseSeccomp, type SeccompProfile } from "./seccomp-plan.ts";
 
 /** crun's annotation, which Podman sets: "1" leaves the groups of the caller to the container. */
@@ -66,6 +67,8 @@ export type ProcessContext = {
   readonly home: string;
   /** Normalised rules to a program for the kernel; only its result goes into the plan. */
   readonly compileSeccomp: (profile: SeccompProfile) => Uint8Array;
+  /** startContainer hooks: what they execute is the image's, so they have what the program has, and no more. */
+  readonly hooks?: readonly Action[];
 };
 
 /**
@@ -97,6 +100,7 @@ export function planProcess(process: ProcessConfig, context: ProcessContext, dra
     add(draft, { kind: "set-no-new-privileges" });
     planSeccomp(context, draft);
   }
+  for (const hook of context.hooks ?? []) add(draft, hook);
   add(draft, {
     kind: "execute",
     args: process.args.map(fromText),

@@ -191,6 +191,119 @@ test("hooks run in the specification's order", () => {
   expect(note("order").split("\n")).toEqual([...stages, "startContainer", "poststart", "poststop"]);
 });
 
+/** A hook and a program of the container's that write down what binds them. */
+const BOUND =
+  "grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp|Umask):' /proc/self/status; pwd; ulimit -n; ulimit -f";
+
+/** As the lists of engines do: what is not named is refused. */
+const FILTER = {
+  defaultAction: "SCMP_ACT_ERRNO",
+  defaultErrnoRet: 38,
+  architectures: ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"],
+  syscalls: [
+    {
+      action: "SCMP_ACT_ALLOW",
+      // Neither memfd_create nor pidfd_open nor close_range.
+      names: (
+        "access arch_prctl brk capget capset chdir chown clone close dup dup2 dup3 execve exit exit_group faccessat fchown fcntl " +
+        "fstat fstatfs futex getcwd getdents64 getegid geteuid getgid getgroups getpgrp getpid getppid getrandom getrlimit getuid ioctl " +
+        "kill lseek lstat mmap mprotect mremap munmap nanosleep clock_nanosleep newfstatat open openat pipe pipe2 poll ppoll prctl " +
+        "pread64 prlimit64 read readlink readv rseq rt_sigaction rt_sigprocmask rt_sigreturn sendmsg set_robust_list " +
+        "set_tid_address setgid setgroups setresgid setresuid setuid stat statx sysinfo tgkill umask uname wait4 write writev"
+      ).split(" "),
+    },
+  ],
+};
+
+function boundBy(
+  noNewPrivileges: boolean,
+  hooks: readonly Hook[],
+  program: string,
+): (config: Config) => void {
+  return (config) => {
+    config["mounts"] = [
+      ...(config["mounts"] as unknown[]),
+      { destination: "/mnt", type: "bind", source: notes, options: ["bind"] },
+    ];
+    config.linux["seccomp"] = FILTER;
+    config.process["user"] = { uid: 1000, gid: 1001, additionalGids: [5], umask: 0o27 };
+    config.process["capabilities"] = {};
+    config.process["cwd"] = "/mnt";
+    config.process["rlimits"] = [
+      { type: "RLIMIT_NOFILE", soft: 60, hard: 60 },
+      { type: "RLIMIT_FSIZE", soft: 4096, hard: 4096 },
+    ];
+    config.process["noNewPrivileges"] = noNewPrivileges;
+    config["hooks"] = { startContainer: hooks };
+    config.process.args = ["sh", "-c", program];
+  };
+}
+
+function inside(script: string, timeout?: number): Hook {
+  const hook = { path: "/bin/sh", args: ["sh", "-c", script] };
+  return timeout === undefined ? hook : { ...hook, timeout };
+}
+
+describe.each([true, false])("startContainer hooks, noNewPrivileges %p", (noNewPrivileges) => {
+  test("have what the program has, and no more: the image says what they execute", () => {
+    freshNotes();
+    const hook = inside(
+      `(${BOUND}) > /mnt/hook; cat > /mnt/state; cat /proc/self/comm > /dev/null; ls /proc/self/fd > /mnt/fds`,
+    );
+    const id = lab.container(boundBy(noNewPrivileges, [hook], `(${BOUND}) > /mnt/program`));
+    expect(lab.call("run", "--bundle", lab.bundle, id)).toEqual({ code: 0, stdout: "", stderr: "" });
+    expect(note("hook")).toBe(note("program"));
+    const lines = note("hook").split("\n");
+    expect(lines).toContain("Uid:\t1000\t1000\t1000\t1000");
+    expect(lines).toContain("Gid:\t1001\t1001\t1001\t1001");
+    expect(lines.filter((line) => line.startsWith("Cap"))).toEqual(
+      ["Inh", "Prm", "Eff", "Bnd", "Amb"].map((set) => `Cap${set}:\t0000000000000000`),
+    );
+    expect(lines).toContain("Seccomp:\t2");
+    expect(lines).toContain(`NoNewPrivs:\t${noNewPrivileges ? 1 : 0}`);
+    expect(lines).toContain("Umask:\t0027");
+    expect(lines).toContain("/mnt");
+    expect(JSON.parse(note("state"))).toMatchObject({ id, status: "created", pid: 1 });
+    // 3 is the directory that ls reads.
+    expect(note("fds").split("\n")).toEqual(["0", "1", "2", "3"]);
+  });
+
+  test("may write much, read nothing, and leave somebody behind that writes on", () => {
+    freshNotes();
+    const hooks = [
+      inside("i=0; while [ $i -lt 20000 ]; do echo 123456789; i=$((i+1)); done"),
+      inside("exec 0<&-; (while sleep 0.1; do echo on; done) & exit 0"),
+    ];
+    const id = lab.container((config) => {
+      boundBy(noNewPrivileges, hooks, "echo ran > /mnt/program")(config);
+      // More than fits into a pipe.
+      config["annotations"] = { long: "x".repeat(300_000) };
+    });
+    expect(lab.call("run", "--bundle", lab.bundle, id)).toEqual({ code: 0, stdout: "", stderr: "" });
+    expect(note("program")).toBe("ran");
+  });
+
+  test.each([
+    ["their exit code", inside("echo much; echo said >&2; exit 3"), /: exit status 3, output: much\nsaid/],
+    ["a signal", inside("kill -KILL $$"), /: ended by signal 9/],
+    ["their timeout", inside("exec sleep 100", 1), /: hook ran past specified timeout of 1\.0s/],
+    ["their absence", { path: "/no/such/hook" }, /: no such file or directory/],
+    [
+      "the end of what they wrote",
+      inside("i=0; while [ $i -lt 500 ]; do echo no; i=$((i+1)); done; echo last; exit 1"),
+      /no\nlast/,
+    ],
+  ])("fail by %s: the program does not run", (_how, hook, reason) => {
+    freshNotes();
+    const id = lab.container(boundBy(noNewPrivileges, [inside("exit 0"), hook], "echo ran > /mnt/program"));
+    const answer = lab.call("run", "--bundle", lab.bundle, id);
+    expect(answer.code).not.toBe(0);
+    expect(answer.stderr).toContain(`error running startContainer hook #1: ${hook.path}`);
+    expect(answer.stderr).toMatch(reason);
+    expect(existsSync(join(notes, "program"))).toBe(false);
+  });
+});
+
 describe.each(["prestart", "createRuntime", "createContainer"] as const)("a failing %s hook", (stage) => {
   test.each([
     ["by its exit code", (): Hook => script("echo said >&2; exit 3"), /: exit status 3, .*said/],
