@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { parseByteCount, parseDuration } from "./quantities.ts";
+import { parseByteCount, parseDuration, parsePercent } from "./quantities.ts";
 
 describe("parseDuration", () => {
   test.each([
@@ -26,5 +26,18 @@ describe("parseByteCount", () => {
 
   test.each(["1", "1GiB", "1gb", "24h"])("%j is none", (text) =>
     expect(() => parseByteCount(text)).toThrow("Want a size"),
+  );
+});
+
+describe("parsePercent", () => {
+  test.each([
+    ["0", 0],
+    ["15", 15],
+    ["20%", 20],
+    ["100%", 100],
+  ])("%s", (text, percent) => expect(parsePercent(text)).toBe(percent));
+
+  test.each(["", "%", "101", "-1", "1.5%", "15 %", "1GB"])("%j is none", (text) =>
+    expect(() => parsePercent(text)).toThrow("Want a share"),
   );
 });

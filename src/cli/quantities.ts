@@ -13,6 +13,13 @@ export function parseByteCount(text: string): number {
   return parseQuantity(text, BYTES, "a size, as 500MB or 1GB");
 }
 
+/** "15%", "15" or "0", as 15 and 0: whole percents up to 100. For commander. @throws InvalidArgumentError */
+export function parsePercent(text: string): number {
+  const [, digits] = /^(\d{1,3})%?$/.exec(text) ?? [];
+  if (digits === undefined || Number(digits) > 100) throw new InvalidArgumentError("Want a share, as 15%.");
+  return Number(digits);
+}
+
 function parseQuantity(text: string, units: Readonly<Record<string, number>>, wanted: string): number {
   if (text === "0") return 0;
   const [, digits = "", unit = ""] = /^(\d{1,9})([a-zA-Z]+)$/.exec(text) ?? [];

@@ -4,6 +4,7 @@ import {
   type EngineImages,
   type Followed,
   followEngine,
+  type GraceTimes,
   readEngineImages,
   writeEngineImages,
 } from "../store/engine-images.ts";
@@ -26,21 +27,22 @@ export type RemovedImage = {
   readonly isGone: boolean;
 };
 
+export type ReleasedImages = Pick<Followed, "expired" | "waiting">;
+
 /**
  * What `gc` may take out of the journal: images that are in the store for an engine's sake, and that it has not held for
- * `graceMs`. With `dryRun` nothing is written.
+ * the grace time. With `dryRun` nothing is written.
  * @param engine `readEngineHoldings`, read just now
  */
 export function dropReleasedImages(
   store: Store,
-  options: Drop & { readonly graceMs: number; readonly dryRun: boolean },
+  options: Drop & Omit<GraceTimes, "now"> & { readonly dryRun: boolean },
   engine: EngineHoldings | undefined,
-): Pick<Followed, "expired" | "waiting"> {
+): ReleasedImages {
   using _lock = store.lock();
   const { layout, state } = store;
   const known = readEngineImages(layout);
-  const times = { now: options.now.getTime(), graceMs: options.graceMs };
-  const followed = followEngine(state, known, engine, times);
+  const followed = followEngine(state, known, engine, { ...options, now: options.now.getTime() });
   if (options.dryRun) return followed;
   const operations = followed.expired.map((config): Operation => ({ op: "image-removed", config }));
   if (operations.length > 0) store.transact(options.command, options.now, operations);

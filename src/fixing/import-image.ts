@@ -10,10 +10,11 @@ import { readErofs } from "../formats/erofs/reader.ts";
 import { COMPOSER_VERSION } from "../molecules/compose.ts";
 import { flattenLayers, type Layer } from "../sources/flatten.ts";
 import type { SourceImage } from "../sources/oci-layout.ts";
+import { cameFromEngine } from "../store/engine-images.ts";
 import { readMolecule } from "../store/molecule-file.ts";
 import { isObjectOf, type ObjectStaging } from "../store/objects.ts";
 import type { ImageRecord, Operation } from "../store/records.ts";
-import { currentGeneration, namesOf } from "../store/state.ts";
+import { currentGeneration, namesOf, type State } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
 import { ElfIndex } from "./elf-index.ts";
 import { type Evaluation, Evaluator, type Settled } from "./evaluate.ts";
@@ -155,8 +156,10 @@ function record(
 ): { image: ImageRecord; settled: Settled; isNew: boolean } {
   using _lock = store.lock();
   const known = store.state.images.get(found.config);
-  const image = known ?? found;
-  const operations: Operation[] = [];
+  const { source } = options;
+  const isTakenOver = known !== undefined && cameFromEngine(known) && !cameFromEngine({ source });
+  const image = isTakenOver ? { ...known, source } : (known ?? found);
+  const operations: Operation[] = isTakenOver ? addAgain(store.state, image) : [];
   if (known === undefined) {
     store.putImageDocuments(image.config, documents.configBytes, documents.manifestBytes);
     store.catalog.setImage(image.config, packages);
@@ -174,6 +177,21 @@ function record(
   operations.push(...generationOf(store, settled.evaluation, reason));
   store.transact(options.command, options.now, operations);
   return { image, settled, isNew: known === undefined };
+}
+
+/**
+ * Who imports an image that is in the store for an engine's sake makes it his own: no engine's removing it takes it away any more. The journal
+ * says so by removing it and adding it, whole, with the other source.
+ */
+function addAgain(state: State, image: ImageRecord): Operation[] {
+  const { config } = image;
+  const generations = state.generations.get(config) ?? [];
+  return [
+    { op: "image-removed", config },
+    { op: "image-added", image },
+    ...namesOf(state, config).map((name): Operation => ({ op: "name-set", name, config })),
+    ...generations.map(({ time: _, ...generation }): Operation => ({ op: "generation", generation })),
+  ];
 }
 
 /** The next generation of an image, or nothing if its current one is the same already. */

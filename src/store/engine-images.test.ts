@@ -121,6 +121,49 @@ test("a clock that was set back lets the grace time begin anew", () => {
   expect(follow(named, records, []).waiting).toEqual([{ config: engines, absentSince: NOW }]);
 });
 
+describe("on a disk that is nearly full", () => {
+  const engine = { storages: new Set([HERE]), held: new Map<Sha256, string>() };
+  const followed = (inUse: readonly Sha256[], held = engine.held, state = named, graceMs = 0): Followed =>
+    followEngine(
+      state,
+      seenHere,
+      { ...engine, held },
+      {
+        now: NOW,
+        graceMs: 24 * HOUR,
+        pressure: { graceMs, inUse: new Set(inUse) },
+      },
+    );
+
+  test("an image that its engine let go goes at once, or after the shorter grace time", () => {
+    expect(followed([]).expired).toEqual([engines]);
+    const later = followed([], engine.held, named, HOUR);
+    expect([later.expired, later.waiting]).toEqual([[], [{ config: engines, absentSince: NOW }]]);
+    const end = {
+      now: NOW + HOUR,
+      graceMs: 24 * HOUR,
+      pressure: { graceMs: HOUR, inUse: new Set<Sha256>() },
+    };
+    expect(followEngine(named, later.records, engine, end).expired).toEqual([engines]);
+  });
+
+  test("the ordinary grace time is never made longer", () => {
+    const times = { now: NOW, graceMs: 0, pressure: { graceMs: HOUR, inUse: new Set<Sha256>() } };
+    expect(followEngine(named, seenHere, engine, times).expired).toEqual([engines]);
+  });
+
+  test("one that an engine, a container or a mount needs stays", () => {
+    expect(followed([], new Map([[engines, HERE]])).expired).toEqual([]);
+    expect(followed([engines]).waiting).toEqual([{ config: engines, absentSince: NOW }]);
+  });
+
+  test("no engine brings back what was imported from elsewhere: named it stays, nameless it waits as ever", () => {
+    const nameless = stateOf([]);
+    expect(followed([], engine.held, nameless).waiting).toEqual([{ config: own, absentSince: NOW }]);
+    expect(followed([]).records.has(own)).toBe(false);
+  });
+});
+
 test("images that the journal lost are forgotten", () => {
   expect(follow(EMPTY_STATE, seenHere, []).records.size).toBe(0);
 });

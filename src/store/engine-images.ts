@@ -14,7 +14,7 @@ const NOTE: NoteFile<EngineImages> = { name: "engine-images.json", maxBytes: 64 
 const FOLLOWS_ENGINE = "containers-storage:";
 
 /** The engine that held the image at its import has it without AtomFS. */
-export function cameFromEngine({ source }: ImageRecord): boolean {
+export function cameFromEngine({ source }: Pick<ImageRecord, "source">): boolean {
   return source.startsWith(FOLLOWS_ENGINE);
 }
 
@@ -73,17 +73,29 @@ export function noteEngineImage(layout: StoreLayout, config: Sha256, storage: st
   writeEngineImages(layout, new Map(records).set(config, { storage }));
 }
 
+export type GraceTimes = {
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  readonly graceMs: number;
+  /** The disk is nearly full. */
+  readonly pressure?: {
+    /** Of images that an engine had, which can be pulled again; the shorter of both holds. */
+    readonly graceMs: number;
+    /** Images that live mounts need: their removal would free little, and who runs on them may start again. */
+    readonly inUse: ReadonlySet<Sha256>;
+  };
+};
+
 /**
  * Which images are kept for an engine's sake only, and which of these no engine has held for `graceMs`. An image that was imported from elsewhere
  * is its name's: it is kept while it has one. One that was seen in another storage than these is not judged.
  * @param engines undefined if there is no engine's storage on this machine: then nothing is known of what came from one
- * @param now milliseconds since 1970
  */
 export function followEngine(
   state: State,
   records: EngineImages,
   engines: HeldImages | undefined,
-  { now, graceMs }: { readonly now: number; readonly graceMs: number },
+  { now, graceMs, pressure }: GraceTimes,
 ): Followed {
   const next = new Map<Sha256, EngineImage>();
   const expired: Sha256[] = [];
@@ -107,7 +119,9 @@ export function followEngine(
     // A clock that was set back must not end the grace time early, nor hold it forever.
     const absentSince = Math.min(known?.absentSince ?? now, now);
     next.set(config, { storage, absentSince });
-    if (now - absentSince >= graceMs) expired.push(config);
+    const isUrgent = pressure !== undefined && isEngines && !pressure.inUse.has(config);
+    const graceOfImage = isUrgent ? Math.min(graceMs, pressure.graceMs) : graceMs;
+    if (now - absentSince >= graceOfImage) expired.push(config);
     else waiting.push({ config, absentSince });
   }
   return { records: next, expired, waiting };

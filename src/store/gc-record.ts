@@ -19,6 +19,13 @@ export function readGcRecord(layout: StoreLayout): GcRecord | undefined {
   return readNote(layout, NOTE);
 }
 
+/** Has gc not come to its end for so long? A clock that was set back must not hold it. */
+export function isGcDue(last: GcRecord | undefined, everyMs: number, now: Date): boolean {
+  if (last === undefined) return true;
+  const age = now.getTime() - Date.parse(last.at);
+  return age < 0 || age >= everyMs;
+}
+
 export function writeGcRecord(layout: StoreLayout, record: GcRecord): void {
   writeNote(layout, NOTE, record);
 }

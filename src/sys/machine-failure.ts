@@ -19,8 +19,13 @@ export function machineFailure(error: unknown): AtomfsError | undefined {
   return new AtomfsError("unsupported", `${what}: ${error.message}`, { cause: error, hints: adviceOn(code) });
 }
 
+const DISK_FULL: readonly string[] = ["ENOSPC", "EDQUOT", "SQLITE_FULL"];
+
+export function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && "code" in error && DISK_FULL.includes(String(error.code));
+}
+
 function adviceOn(code: string): readonly string[] {
-  if (["ENOSPC", "EDQUOT", "SQLITE_FULL"].includes(code))
-    return ["free some space, `atomfs gc` may help; nothing was lost"];
+  if (DISK_FULL.includes(code)) return ["free some space, `atomfs gc` may help; nothing was lost"];
   return code === "EROFS" ? ["mount the filesystem of the store so that it can be written"] : [];
 }

@@ -9,7 +9,8 @@ type GcAnswer = Readonly<Record<"images" | "waiting", readonly { readonly config
  * @param image that is in AtomFS's store and that no container is made of
  */
 export async function gcFollowsCrio(crio: LoneCrio, image: string, promised: Promised): Promise<void> {
-  const gc = (grace: string): Promise<GcAnswer> => crio.answer<GcAnswer>("gc", "--grace", grace);
+  const gc = (grace: string): Promise<GcAnswer> =>
+    crio.answer<GcAnswer>("gc", "--full", "0", "--grace", grace);
   const { images: early } = await gc("0");
   promised(early.length === 0, "gc keeps what CRI-O holds in a storage of its own");
   await crio.crictl("rmi", image);

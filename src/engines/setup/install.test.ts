@@ -317,6 +317,12 @@ describe("what is written", () => {
     return file?.kind === "text" || file?.kind === "settings" ? file.text : "";
   };
 
+  test("the store is cleaned up every hour, and within minutes where the disk is nearly full", () => {
+    const unit = (suffix: string): string => textOf(`/usr/local/lib/systemd/system/atomfs-gc.${suffix}`);
+    expect(unit("service")).toContain("ExecStart=/usr/local/bin/atomfs gc --every 1h\n");
+    expect(unit("timer")).toContain("OnCalendar=*:0/5\nRandomizedDelaySec=1min\n");
+  });
+
   test("Podman only learns the name, unless it is to be the default", () => {
     expect(Bun.TOML.parse(textOf(PODMAN))).toEqual({
       engine: { runtimes: { "crio-lxc": ["/usr/local/bin/crio-lxc"] } },
