@@ -22,7 +22,7 @@ const REPOSITORY = join(import.meta.dir, "..");
 const TAG = "node";
 /** What atomfs is linked with, and a shell with what its script calls. */
 const PACKAGES = ["libc6", "busybox-static"] as const;
-const APPLETS = ["sh", "grep", "ln", "sleep", "nsenter"] as const;
+const APPLETS = ["sh", "grep", "ln", "rm", "sleep", "timeout", "nsenter"] as const;
 
 /** Out of this machine's Debian archive, whose signatures apt checks, and what was compiled. @returns as skopeo takes it */
 export async function buildNodeImage(options: NodeImageOptions): Promise<string> {

@@ -3,10 +3,20 @@ import { hostname } from "node:os";
 import type { Command } from "commander";
 import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
 import type { PodCounts } from "../engines/kubernetes/condition.ts";
-import { readEventRecords, writeEventRecords } from "../engines/kubernetes/event-records.ts";
+import {
+  lockEventRecords,
+  readEventRecords,
+  writeEventRecords,
+} from "../engines/kubernetes/event-records.ts";
 import { type Observation, planEvents, settleEvents } from "../engines/kubernetes/events.ts";
 import { hindranceText } from "../engines/kubernetes/hindrances.ts";
-import { ownNode, publishReport, writeEvent } from "../engines/kubernetes/kubectl.ts";
+import {
+  type KubectlOptions,
+  ownNode,
+  publishReport,
+  removeReport,
+  writeEvent,
+} from "../engines/kubernetes/kubectl.ts";
 import { NODE_KUBECONFIGS } from "../engines/kubernetes/node-credentials.ts";
 import type { NodeReport, ReportedContainer, ReportedFixes } from "../engines/kubernetes/report.ts";
 import type { State } from "../store/state.ts";
@@ -20,7 +30,12 @@ import { observe } from "./pod-observations.ts";
  * The node tells Kubernetes what runs on it: its Node's annotation and condition, and events on the pods.
  */
 
-type ReportOptions = { readonly node?: string; readonly kubeconfig?: string; readonly events: boolean };
+type ReportOptions = {
+  readonly node?: string;
+  readonly kubeconfig?: string;
+  readonly events: boolean;
+  readonly remove?: boolean;
+};
 
 export function registerReport(program: Command, context: () => Context): void {
   program
@@ -32,14 +47,17 @@ export function registerReport(program: Command, context: () => Context): void {
     )
     .option("--kubeconfig <file>", "credentials that may update the node's status; default: kubelet's own")
     .option("--no-events", "write no events on pods")
-    .action((options: ReportOptions) => runReport(context(), options));
+    .option("--remove", "take the report back: nobody reports for this node any more")
+    .action((options: ReportOptions) =>
+      options.remove === true ? runRemove(context(), options) : runReport(context(), options),
+    );
 }
 
 async function runReport(context: Context, options: ReportOptions): Promise<void> {
   using store = openStore(context);
   const rows = (await listRows(context, store)).filter((row) => row.kubernetesPod !== undefined);
   const kubernetes = kubectlOptions(context, withNodeKubeconfig(options));
-  const node = options.node ?? (await ownNode(kubernetes)) ?? hostname().toLowerCase();
+  const node = await nodeName(options, kubernetes);
   const report: NodeReport = {
     at: new Date().toISOString(),
     fixes: fixesOf(store.state),
@@ -48,7 +66,13 @@ async function runReport(context: Context, options: ReportOptions): Promise<void
   };
   const condition = await publishReport(node, report, countsOf(rows), kubernetes);
   const events = options.events
-    ? await tellEvents(store, observe(store.state, rows), node, (write) => writeEvent(write, kubernetes))
+    ? await tellEvents(
+        store,
+        observe(store.state, rows),
+        node,
+        (write) => writeEvent(write, kubernetes),
+        context.signal,
+      )
     : { written: 0, failed: [] };
   if (events.failed.length > 0) {
     context.setExitCode(EXIT_CODES.blocked);
@@ -67,6 +91,20 @@ async function runReport(context: Context, options: ReportOptions): Promise<void
 function reportedLine(root: string, { namespace, pod, container, hindrance }: ReportedContainer): string {
   const noCure = hindrance === undefined ? "" : ` (a restart does not help: ${hindranceText(hindrance)})`;
   return `${root}: ${namespace}/${pod}/${container}${noCure}`;
+}
+
+/** What is gone from the Node; events end by themselves. It needs no store. */
+async function runRemove(context: Context, options: ReportOptions): Promise<void> {
+  const kubernetes = kubectlOptions(context, withNodeKubeconfig(options));
+  const node = await nodeName(options, kubernetes);
+  const removed = await removeReport(node, kubernetes);
+  context.output.answer({ node, removed }, () =>
+    removed ? `node ${node}: the report is removed` : `node ${node} has no report`,
+  );
+}
+
+async function nodeName({ node }: ReportOptions, kubernetes: KubectlOptions): Promise<string> {
+  return node ?? (await ownNode(kubernetes)) ?? hostname().toLowerCase();
 }
 
 /** kubelet's own, if no others are named. */
@@ -123,7 +161,9 @@ export async function tellEvents(
   observed: readonly Observation[],
   node: string,
   write: (event: Parameters<typeof writeEvent>[0]) => Promise<string | undefined>,
+  signal: AbortSignal,
 ): Promise<Told> {
+  using _lock = await lockEventRecords(store.layout, signal);
   const now = Date.now();
   const known = readEventRecords(store.layout);
   const planned = planEvents(known, observed, { now, node });

@@ -6,6 +6,7 @@ import {
   nextSteps,
   nextStepsOfRemoval,
   PROGRAMS,
+  planRetirement,
   planSetup,
   SETTINGS_PATH,
   type SetupFile,
@@ -20,6 +21,7 @@ type InstallOptions = {
   readonly podman?: boolean;
   readonly crio?: boolean;
   readonly default?: boolean;
+  readonly report: boolean;
   readonly programs?: string;
   readonly destdir: string;
   readonly print?: boolean;
@@ -34,6 +36,7 @@ export function registerSetup(program: Command, context: () => Context): void {
     .option("--podman", "for Podman and buildah")
     .option("--crio", "for CRI-O")
     .option("--default", "make crio-lxc their default runtime")
+    .option("--no-report", "without the timer that reports to Kubernetes: somebody else does")
     .option("--programs <directory>", "take the compiled programs from there (default: where this atomfs is)")
     .option("--destdir <directory>", "the root directory to install to", "/")
     .option("--print", "only print what would be done")
@@ -55,11 +58,13 @@ function runInstall(context: Context, options: InstallOptions): void {
     podman: options.podman === true,
     crio: options.crio === true,
     isDefault: options.default === true,
+    reports: options.report,
     programs: findPrograms(options.programs),
   };
   const files = planSetup(setup);
   const dryRun = options.print === true;
-  const actions = installSetup(files, { root: resolve(options.destdir), dryRun });
+  const place = { root: resolve(options.destdir), dryRun };
+  const actions = installSetup(files, place, planRetirement(setup));
   const answer = { files: actions.map((each) => withText(each, files)), next: nextSteps(setup) };
   context.output.answer(answer, () =>
     [

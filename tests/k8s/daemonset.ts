@@ -6,6 +6,8 @@ import { pushImage } from "../../scripts/k8s/control-plane.ts";
 import { crioSocket } from "../../scripts/k8s/node-files.ts";
 import { nodeDirectory, PLACE, storeOf } from "../../scripts/k8s/place.ts";
 import { buildNodeImage } from "../../scripts/node-image.ts";
+import { CONDITION_TYPE } from "../../src/engines/kubernetes/condition.ts";
+import { REPORT_ANNOTATION } from "../../src/engines/kubernetes/report.ts";
 import { patience } from "../support/slowness.ts";
 
 const DEPLOY = join(import.meta.dir, "../../deploy");
@@ -46,6 +48,10 @@ export async function daemonSet(cluster: Cluster, promised: Promised, signal: Ab
     "the DaemonSet installs on the node what `atomfs install --crio` does",
   );
   promised(
+    !everythingIn(host).some((name) => name.includes("atomfs-report")),
+    "but for the timer that reports: that is the DaemonSet's own",
+  );
+  promised(
     await comesTrue(async () => (await heartbeatOf(cluster)) >= start - 1000),
     "and reports, with its service account",
   );
@@ -78,6 +84,11 @@ export async function daemonSet(cluster: Cluster, promised: Promised, signal: Ab
   promised(
     left.join() === before.join(),
     `nothing of it is left on the node, and what was there stays (${left.join(", ")})`,
+  );
+  const node = await kubectl.run(["get", "node", NODE, "--output=json"]);
+  promised(
+    !node.includes(CONDITION_TYPE) && !node.includes(REPORT_ANNOTATION),
+    "nor of its report on the Node",
   );
   await kubectl.run(["delete", "--filename", join(DEPLOY, "rbac.yaml")]);
 }

@@ -1,5 +1,11 @@
-import { expect, test } from "bun:test";
-import { CONDITION_TYPE, conditionOf, nodeWithReport, type PodCounts } from "./condition.ts";
+import { describe, expect, test } from "bun:test";
+import {
+  CONDITION_TYPE,
+  conditionOf,
+  nodeWithoutReport,
+  nodeWithReport,
+  type PodCounts,
+} from "./condition.ts";
 import type { NodeReport } from "./report.ts";
 
 const NOW = Date.parse("2026-11-24T01:00:00.500Z");
@@ -86,3 +92,22 @@ test.each([
 test.each(["-", "[]", '{"kind":"Status"}'])("what is no Node is refused: %s", (json) =>
   expect(() => nodeWithReport(json, REPORT, state, NOW)).toThrow("Cannot understand"),
 );
+
+describe("taking a report back", () => {
+  test("leaves the Node as it was before the first one", () => {
+    const reported = JSON.stringify(nodeWithReport(nodeWith(READY), REPORT, state, NOW));
+    expect(nodeWithoutReport(reported)).toEqual(JSON.parse(nodeWith(READY)));
+  });
+
+  test.each([
+    ["the condition", nodeWith(READY, { type: CONDITION_TYPE, status: "True" })],
+    ["the annotation", nodeWith(READY).replace('"other":', '"io.atomfs.report":"x","other":')],
+  ])("also if only %s is there", (_, node) =>
+    expect(nodeWithoutReport(node)).toEqual(JSON.parse(nodeWith(READY))),
+  );
+
+  test("there is nothing to do if there is none", () => {
+    expect(nodeWithoutReport(nodeWith(READY))).toBeUndefined();
+    expect(nodeWithoutReport('{"kind":"Node","metadata":{"name":"n1"},"status":{}}')).toBeUndefined();
+  });
+});

@@ -84,6 +84,23 @@ export function nodeWithReport(json: string, report: NodeReport, state: Conditio
   };
 }
 
+/**
+ * The Node without a report; undefined if it has none.
+ * @param json the Node, as the API server gave it
+ * @throws AtomfsError "failed" for anything but a Node
+ */
+export function nodeWithoutReport(json: string): object | undefined {
+  const node = parseNode(json);
+  const [metadata, status] = [part(node, "metadata"), part(node, "status")];
+  const { [REPORT_ANNOTATION]: report, ...annotations } = part(metadata, "annotations");
+  const before: unknown = status["conditions"];
+  const isOthers = (each: unknown): boolean => !isFields(each) || each["type"] !== CONDITION_TYPE;
+  const conditions: readonly unknown[] = Array.isArray(before) ? before : [];
+  const others = conditions.filter(isOthers);
+  if (report === undefined && others.length === conditions.length) return undefined;
+  return { ...node, metadata: { ...metadata, annotations }, status: { ...status, conditions: others } };
+}
+
 function parseNode(json: string): Fields {
   let node: unknown;
   try {

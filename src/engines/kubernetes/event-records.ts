@@ -1,5 +1,7 @@
+import { join } from "node:path";
 import type { StoreLayout } from "../../store/layout.ts";
 import { type NoteFile, readNote, writeNote } from "../../store/note-file.ts";
+import { lockFileLater } from "../../sys/lock.ts";
 import { isFields, text } from "../json-fields.ts";
 import type { EventRecord, EventRecords } from "./events.ts";
 
@@ -9,6 +11,18 @@ import type { EventRecord, EventRecords } from "./events.ts";
  */
 
 const NOTE: NoteFile<EventRecords> = { name: "pod-events.json", maxBytes: 16 * 1024 * 1024, parse };
+
+/** A report writes up to 25 events meanwhile, each by a `kubectl` of its own. */
+const LOCK_TIMEOUT_MS = 60_000;
+
+/**
+ * Held from the reading to the writing: of two reports at once each would count, and forget what the other told.
+ * @throws AtomfsError "stale" if another report does not end
+ */
+export function lockEventRecords({ root }: StoreLayout, signal?: AbortSignal): Promise<Disposable> {
+  const options = { timeoutMs: LOCK_TIMEOUT_MS, ...(signal === undefined ? {} : { signal }) };
+  return lockFileLater(join(root, "pod-events.lock"), "exclusive", options);
+}
 
 /** Anything but a whole file of this version is as good as none. */
 export function readEventRecords(layout: StoreLayout): EventRecords {

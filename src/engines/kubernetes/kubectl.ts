@@ -1,7 +1,13 @@
 import { AtomfsError } from "../../core/errors.ts";
 import { type RunResult, run } from "../../sys/process.ts";
 import { isFields, part, text } from "../json-fields.ts";
-import { type ConditionState, conditionOf, nodeWithReport, type PodCounts } from "./condition.ts";
+import {
+  type ConditionState,
+  conditionOf,
+  nodeWithoutReport,
+  nodeWithReport,
+  type PodCounts,
+} from "./condition.ts";
 import type { PlannedEvent } from "./events.ts";
 import { nodeOfUser } from "./node-credentials.ts";
 import type { ClusterLists, Restart } from "./owners.ts";
@@ -139,15 +145,31 @@ export async function publishReport(
   counts: PodCounts,
   options: KubectlOptions,
 ): Promise<ConditionState> {
-  const path = `/api/v1/nodes/${encodeURIComponent(node)}`;
   const condition = conditionOf(report, counts);
+  await changeNode(node, (json) => nodeWithReport(json, report, condition, Date.parse(report.at)), options);
+  return condition;
+}
+
+/** Takes the node's annotation and condition away. @returns were they there? @throws as `publishReport` */
+export function removeReport(node: string, options: KubectlOptions): Promise<boolean> {
+  return changeNode(node, nodeWithoutReport, options);
+}
+
+/** @param change gives the Node as it shall be, or undefined if it is as it shall be. @returns was it changed? */
+async function changeNode(
+  node: string,
+  change: (json: string) => object | undefined,
+  options: KubectlOptions,
+): Promise<boolean> {
+  const path = `/api/v1/nodes/${encodeURIComponent(node)}`;
   for (let attempt = 1; ; attempt++) {
     const found = await kubectl({ args: ["get", "--raw", path] }, options, ANY_CODE);
     if (found.code !== 0) throw refused(`read node ${node}`, found.stderr);
-    const next = nodeWithReport(found.stdout.toString(), report, condition, Date.parse(report.at));
+    const next = change(found.stdout.toString());
+    if (next === undefined) return false;
     const args = ["replace", "--raw", `${path}/status`, "--filename=-"];
     const { code, stderr } = await kubectl({ args, stdin: JSON.stringify(next) }, options, ANY_CODE);
-    if (code === 0) return condition;
+    if (code === 0) return true;
     if (!stderr.includes("(Conflict)") || attempt === ATTEMPTS)
       throw refused(`write the status of node ${node}`, stderr);
   }

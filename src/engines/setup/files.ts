@@ -1,4 +1,6 @@
 import { join } from "node:path";
+import { CONDITION_TYPE } from "../kubernetes/condition.ts";
+import { REPORT_ANNOTATION } from "../kubernetes/report.ts";
 import { NOTE, TIMERS, type Timer, UNITS } from "./units.ts";
 
 /*
@@ -10,6 +12,8 @@ export type SetupOptions = {
   readonly crio: boolean;
   /** crio-lxc becomes the engines' default runtime; else they only know it by its name. */
   readonly isDefault: boolean;
+  /** With `crio`: the machine reports to Kubernetes by a timer of its own; else somebody else does it for it. */
+  readonly reports: boolean;
   /** Directory with PROGRAMS. */
   readonly programs: string;
 };
@@ -55,8 +59,20 @@ export function planSetup(options: SetupOptions): SetupFile[] {
 }
 
 /** Only a node of Kubernetes has somebody to report to. */
-function timersOf({ crio }: Pick<SetupOptions, "crio">): readonly Timer[] {
-  return TIMERS.filter(({ needsKubernetes }) => crio || !needsKubernetes);
+function timersOf({ crio, reports }: Pick<SetupOptions, "crio" | "reports">): readonly Timer[] {
+  return TIMERS.filter(({ needsKubernetes }) => (crio && reports) || !needsKubernetes);
+}
+
+function timersThatMustGo({ crio, reports }: Pick<SetupOptions, "crio" | "reports">): readonly Timer[] {
+  return TIMERS.filter(({ needsKubernetes }) => crio && !reports && needsKubernetes);
+}
+
+/** What an earlier install may have made and this one must not leave, in the order of its removal. */
+export function planRetirement(options: SetupOptions): string[] {
+  return timersThatMustGo(options)
+    .flatMap(timerFiles)
+    .map(({ path }) => path)
+    .reverse();
 }
 
 function timerFiles({ name, service, timer }: Timer): SetupFile[] {
@@ -101,9 +117,12 @@ const SETTINGS = `# What crio-lxc does at a container's start. The values shown 
 `;
 
 /** What an administrator does next; installing starts and restarts nothing. */
-export function nextSteps({ podman, crio, isDefault }: SetupOptions): string[] {
+export function nextSteps(options: SetupOptions): string[] {
+  const { podman, crio, isDefault } = options;
+  // A pattern is no error where there is no such unit.
+  const stop = timersThatMustGo(options).map(({ name }) => `systemctl stop '${name}.*' && `);
   return [
-    `systemctl daemon-reload && systemctl start ${unitNames(timersOf({ crio }))}`,
+    `${stop.join("")}systemctl daemon-reload && systemctl start ${unitNames(timersOf(options))}`,
     ...(crio ? ["systemctl restart crio"] : []),
     ...(podman || crio ? ["atomfs import --all"] : []),
     ...(podman && !isDefault ? ["podman run --runtime crio-lxc ..."] : []),
@@ -111,12 +130,21 @@ export function nextSteps({ podman, crio, isDefault }: SetupOptions): string[] {
   ];
 }
 
-/** The same after removing `files`. */
+/** What a report leaves of itself on the Node, whose name is not known here. */
+const REPORT_REMOVAL = JSON.stringify({
+  metadata: { annotations: { [REPORT_ANNOTATION]: null } },
+  status: { conditions: [{ type: CONDITION_TYPE, $patch: "delete" }] },
+});
+
+/** The same after removing these files. */
 export function nextStepsOfRemoval(paths: readonly string[]): string[] {
   const timers = TIMERS.filter(({ name }) => paths.includes(`${UNITS}/${name}.timer`));
   return [
     ...(timers.length === 0 ? [] : [`systemctl stop ${unitNames(timers)} && systemctl daemon-reload`]),
     ...(paths.includes(CRIO_DROP_IN) ? ["systemctl restart crio"] : []),
+    ...(timers.some(({ needsKubernetes }) => needsKubernetes)
+      ? [`kubectl patch node NODE --subresource=status --patch '${REPORT_REMOVAL}'`]
+      : []),
   ];
 }
 

@@ -13,7 +13,15 @@ import {
 import { join } from "node:path";
 import { DEFAULT_STATE_DIRECTORY } from "../../runtime/argv.ts";
 import { DEFAULT_POLICY, parseAtCreatePolicy } from "../../runtime/at-create-policy.ts";
-import { PROGRAMS, planSetup, SETTINGS_PATH, type SetupFile } from "./files.ts";
+import {
+  nextSteps,
+  PROGRAMS,
+  planRetirement,
+  planSetup,
+  SETTINGS_PATH,
+  type SetupFile,
+  type SetupOptions,
+} from "./files.ts";
 import { installSetup, type SetupAction, uninstallSetup } from "./install.ts";
 import { removeMetrics } from "./metrics-file.ts";
 import { decodeSetupRecord, encodeSetupRecord, RECORD_PATH } from "./record.ts";
@@ -37,10 +45,12 @@ beforeEach(() => {
 
 afterEach(() => rmSync(work, { recursive: true, force: true }));
 
-function plan(
-  options: { podman?: boolean; crio?: boolean; isDefault?: boolean } = { podman: true },
-): SetupFile[] {
-  return planSetup({ podman: false, crio: false, isDefault: false, programs, ...options });
+function setup(options: Partial<SetupOptions>): SetupOptions {
+  return { podman: false, crio: false, isDefault: false, reports: true, programs, ...options };
+}
+
+function plan(options: Partial<SetupOptions> = { podman: true }): SetupFile[] {
+  return planSetup(setup(options));
 }
 
 function install(files = plan(), dryRun = false): SetupAction[] {
@@ -309,6 +319,54 @@ test("only a node of Kubernetes reports to it", () => {
     "atomfs-metrics.timer",
     "atomfs-report.timer",
   ]);
+});
+
+describe("where the DaemonSet reports", () => {
+  const SERVICE = "/usr/local/lib/systemd/system/atomfs-report.service";
+  const options = (): SetupOptions => setup({ crio: true, reports: false });
+  const installForDaemonSet = (dryRun = false): SetupAction[] =>
+    installSetup(planSetup(options()), { root, dryRun }, planRetirement(options()));
+  const ofReport = (actions: readonly SetupAction[]): string[] =>
+    actions.filter(({ path }) => path.includes("atomfs-report")).map(({ action }) => action);
+
+  test("there is no timer for it, and one of an earlier install goes", () => {
+    const before = everything();
+    expect(ofReport(installForDaemonSet())).toEqual([]);
+    const without = everything();
+    install(plan({ crio: true }));
+    expect(ofReport(installForDaemonSet(true))).toEqual(["remove", "remove", "remove"]);
+    expect(ofReport(installForDaemonSet())).toEqual(["remove", "remove", "remove"]);
+    expect(everything()).toEqual(without);
+    expect(ofReport(installForDaemonSet())).toEqual([]);
+    uninstall();
+    expect(everything()).toEqual(before);
+  });
+
+  test("one that was changed since stays and is named", () => {
+    install(plan({ crio: true }));
+    writeFileSync(at(SERVICE), "mine");
+    expect(ofReport(installForDaemonSet())).toEqual(["remove", "remove", "kept"]);
+    expect(read(SERVICE)).toBe("mine");
+    expect(actionsOf(uninstall())[SERVICE]).toBe("kept");
+  });
+
+  test("an install that was killed in between is finished", () => {
+    install(plan({ crio: true }));
+    rmSync(at(SERVICE));
+    expect(ofReport(installForDaemonSet())).toEqual(["remove", "remove"]);
+    expect(uninstall().some(({ path }) => path === SERVICE)).toBe(false);
+  });
+
+  test("systemd is told to stop what still runs of it", () => {
+    expect(nextSteps(options())[0]).toBe(
+      "systemctl stop 'atomfs-report.*' && systemctl daemon-reload && systemctl start atomfs-gc.timer atomfs-metrics.timer",
+    );
+  });
+
+  test("Podman's install says nothing of it", () => {
+    install(plan({ crio: true }));
+    expect(planRetirement(setup({ podman: true, reports: false }))).toEqual([]);
+  });
 });
 
 describe("what is written", () => {

@@ -35,13 +35,20 @@ export type SetupPlace = {
 type Step = SetupAction & { readonly file: SetupFile; readonly wanted: Fingerprint };
 
 /**
- * Makes the files. What an earlier install made is replaced, nothing else is: safe to repeat, also after a crash at any
+ * Makes the files, and removes those of `retired` that an earlier install made and nobody changed. What an earlier install made is replaced, nothing else is: safe to repeat, also after a crash at any
  * instant, because the record names a file before it is there.
  * @throws AtomfsError "blocked" if a file of somebody else is in the way; nothing was changed then
  */
-export function installSetup(files: readonly SetupFile[], place: SetupPlace): SetupAction[] {
-  if (place.dryRun) return planInstall(files, place.root, readRecord(place.root)).map(shown);
+export function installSetup(
+  files: readonly SetupFile[],
+  place: SetupPlace,
+  retired: readonly string[] = [],
+): SetupAction[] {
   const { root } = place;
+  if (place.dryRun) {
+    const record = readRecord(root);
+    return [...planInstall(files, root, record).map(shown), ...planRemoval(record, retired, root)];
+  }
   const newDirectories = [
     ...missingDirectories(root, RECORD_PATH),
     ...(isLeftOver(root) ? [SETUP_DIRECTORY] : []),
@@ -65,9 +72,23 @@ export function installSetup(files: readonly SetupFile[], place: SetupPlace): Se
     rmSync(unfinishedPath(join(root, path)), { force: true });
     if (action !== "unchanged") placeFile(file, join(root, path));
   }
+  const removals = planRemoval(before, retired, root);
+  for (const { path, action } of removals) if (action === "remove") rmSync(join(root, path));
   const now = made.map(({ path, wanted }): [string, Fingerprint[]] => [path, [wanted]]);
-  writeRecord(root, { files: new Map([...before.files, ...now]), directories });
-  return steps.map(shown);
+  const gone = new Set(removals.flatMap(({ path, action }) => (action === "kept" ? [] : [path])));
+  const kept = [...before.files].filter(([path]) => !gone.has(path));
+  writeRecord(root, { files: new Map([...kept, ...now]), directories });
+  return [...steps.map(shown), ...removals.filter(({ action }) => action !== "absent")];
+}
+
+function planRemoval({ files }: SetupRecord, paths: readonly string[], root: string): SetupAction[] {
+  return paths.flatMap((path): SetupAction[] => {
+    const fingerprints = files.get(path);
+    if (fingerprints === undefined) return [];
+    const found = fingerprintOf(join(root, path));
+    if (found === undefined) return [{ path, action: "absent" }];
+    return [{ path, action: fingerprints.includes(found) ? "remove" : "kept" }];
+  });
 }
 
 function shown({ path, action }: SetupAction): SetupAction {
@@ -106,11 +127,7 @@ function planInstall(files: readonly SetupFile[], root: string, record: SetupRec
 export function uninstallSetup({ root, dryRun }: SetupPlace): SetupAction[] {
   using _lock = existsSync(join(root, SETUP_DIRECTORY)) && !dryRun ? lockSetup(root) : undefined;
   const record = readRecord(root);
-  const actions = [...record.files].reverse().map(([path, fingerprints]): SetupAction => {
-    const found = fingerprintOf(join(root, path));
-    if (found === undefined) return { path, action: "absent" };
-    return { path, action: fingerprints.includes(found) ? "remove" : "kept" };
-  });
+  const actions = planRemoval(record, [...record.files.keys()].reverse(), root);
   if (dryRun) return actions;
   for (const { path, action } of actions) {
     if (action === "remove") rmSync(join(root, path));
