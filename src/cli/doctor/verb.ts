@@ -21,6 +21,7 @@ import {
   probeIdMaps,
   probeStorage,
 } from "./probes.ts";
+import { findPrograms, programChecks } from "./program-checks.ts";
 
 export function registerDoctor(program: Command, context: () => Context): void {
   program
@@ -40,7 +41,9 @@ async function runDoctor(context: Context): Promise<void> {
       return capabilityChecks(effective, last);
     })),
     ...(await checkEngines(context.signal)),
-    ...checkPrograms(),
+    ...(await attempt("programs.crictl", "it is not known which programs are there", async () =>
+      programChecks(await findPrograms()),
+    )),
     checkStoreItself(context.root),
     checkPolicy(environment("ATOMFS_CONFIG") ?? SETTINGS_PATH),
   ];
@@ -89,24 +92,6 @@ function playerProblem(): string | undefined {
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
-}
-
-/** What `atomfs fix` calls to get packages from an apt archive. */
-const PROGRAMS = { gpgv: "gpgv", "apt-helper": "apt" } as const;
-
-function checkPrograms(): Check[] {
-  return Object.entries(PROGRAMS).map(([name, debianPackage]) => {
-    const path = name === "apt-helper" ? "/usr/lib/apt/apt-helper" : Bun.which(name);
-    const id = `programs.${name}`;
-    if (path !== null && existsSync(path)) return works(id, path);
-    return {
-      id,
-      status: "fails",
-      finding: `${name} is not there`,
-      effect: "`atomfs fix` gets no packages from apt archives",
-      advice: `apt-get install ${debianPackage}`,
-    };
-  });
 }
 
 function checkStoreItself(root: string): Check {
