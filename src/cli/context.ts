@@ -103,13 +103,17 @@ export async function openEngines(
 /**
  * Where the engine under kubelet has its images and containers, which its own configuration says, not storage.conf. Nothing is
  * known of what it holds while it does not answer: a line for people says so.
+ * @param otherwise what this means for the command, as a sentence
  */
-export async function criStorageRoots(context: Context): Promise<readonly string[]> {
+export async function criStorageRoots(
+  context: Context,
+  otherwise = "Images that it was seen to hold are kept.",
+): Promise<readonly string[]> {
   if (!CriEngine.isConfigured()) return [];
   const engine = new CriEngine();
   const problem = await engine.describeUnavailable();
   if (problem === undefined) return engine.storageRoots({ signal: context.signal });
-  context.output.say(`note: ${problem} Images that it was seen to hold are kept.`);
+  context.output.say(`note: ${problem} ${otherwise}`);
   return [];
 }
 

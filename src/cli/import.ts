@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { AtomfsError, EXIT_CODES } from "../core/errors.ts";
+import { openStorages } from "../engines/held-images.ts";
 import {
   importAllFromContainersStorage,
   importFromContainersStorage,
@@ -17,7 +18,7 @@ import {
 import { openOciLayout } from "../sources/oci-layout.ts";
 import { currentGeneration } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
-import { type Context, failWith, openStore, tryDeploy } from "./context.ts";
+import { type Context, criStorageRoots, failWith, openStore, tryDeploy } from "./context.ts";
 import { bytesText, shortId } from "./output.ts";
 
 type Options = {
@@ -34,8 +35,11 @@ export function registerImport(program: Command, context: () => Context): void {
     .command("import")
     .description("take an image into the store")
     .argument("[image]", `oci:DIRECTORY[:TAG], or ${STORAGE}NAME for an image that Podman or CRI-O holds`)
-    .option("--all", "all images that Podman or CRI-O holds and the store does not have")
-    .option("--graph-root <directory>", "the engine's storage (default: what storage.conf says)")
+    .option("--all", "all images that Podman and CRI-O hold and the store does not have")
+    .option(
+      "--graph-root <directory>",
+      "the engine's storage (default: what storage.conf says, and CRI-O's own)",
+    )
     .option("--name <name>", "name of the image (default: the tag, or the engine's names)")
     .option("--deploy", "mount it and show it in the image store (default for oci:)")
     .option("--no-deploy", "store only (default for images that an engine holds)")
@@ -53,9 +57,35 @@ async function runImport(context: Context, image: string | undefined, options: O
   else await importLayout(context, image, options);
 }
 
-function openStorage({ graphRoot }: Options): ContainersStorage {
+/**
+ * Where the engines have their images: Podman's, as storage.conf says, and CRI-O's own, as it says itself.
+ * @returns one at least
+ * @throws AtomfsError as `openContainersStorage`
+ */
+async function findStorages(
+  context: Context,
+  { graphRoot }: Options,
+): Promise<readonly [ContainersStorage, ...ContainersStorage[]]> {
   const conf = readStorageConf();
-  return openContainersStorage(graphRoot === undefined ? conf : { ...conf, graphRoot: resolve(graphRoot) });
+  if (graphRoot !== undefined) return [openContainersStorage({ ...conf, graphRoot: resolve(graphRoot) })];
+  const roots = await criStorageRoots(context, "Images that only it has are not found.");
+  const [first, ...others] = openStorages(roots, conf).values();
+  // Why there is none is said by opening it.
+  return first === undefined ? [openContainersStorage(conf)] : [first, ...others];
+}
+
+/** In the first storage that has it. @throws AtomfsError as `findImage` */
+function findHeld(
+  [first, ...others]: readonly [ContainersStorage, ...ContainersStorage[]],
+  wanted: string,
+): { readonly storage: ContainersStorage; readonly image: StoredImage } {
+  try {
+    return { storage: first, image: first.findImage(wanted) };
+  } catch (error) {
+    const [next, ...rest] = others;
+    if (next === undefined || !(error instanceof AtomfsError) || error.kind !== "not-found") throw error;
+    return findHeld([next, ...rest], wanted);
+  }
 }
 
 async function importLayout(context: Context, reference: string, options: Options): Promise<void> {
@@ -88,8 +118,7 @@ async function importLayout(context: Context, reference: string, options: Option
 
 async function importHeld(context: Context, wanted: string, options: Options): Promise<void> {
   const start = performance.now();
-  const storage = openStorage(options);
-  const image = storage.findImage(wanted);
+  const { storage, image } = findHeld(await findStorages(context, options), wanted);
   const names = options.name === undefined ? image.names : [normalizeImageName(options.name)];
   using store = openStore(context, { create: true });
   const imported = await importFromContainersStorage(store, storage, image, {
@@ -103,11 +132,11 @@ async function importHeld(context: Context, wanted: string, options: Options): P
 
 async function importAll(context: Context, options: Options): Promise<void> {
   const start = performance.now();
-  const storage = openStorage(options);
+  const storages = await findStorages(context, options);
   using store = openStore(context, { create: true });
   const { imported, failed, known } = await importAllFromContainersStorage(
     store,
-    storage,
+    storages,
     importOptions(context),
   );
   const configs = imported.map(({ result }) => result.image.config);

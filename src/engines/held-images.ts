@@ -28,7 +28,7 @@ export function readEngineHoldings(
   conf: StorageConf = readStorageConf(),
 ): EngineHoldings | undefined {
   const own = realpathSync(layout.imageStore);
-  const storages = openStorages(conf, otherRoots);
+  const storages = openStorages(otherRoots, conf);
   if (storages.size === 0) return undefined;
   const held = new Map<Sha256, string>();
   const ofContainers = new Set<Sha256>();
@@ -43,10 +43,10 @@ export function readEngineHoldings(
   return { storages: new Set(storages.keys()), held, ofContainers };
 }
 
-/** By their graph roots. */
-function openStorages(
-  conf: StorageConf,
+/** The storages that there are, by their graph roots; that of `conf` first. As `readEngineHoldings`. */
+export function openStorages(
   otherRoots: readonly string[],
+  conf: StorageConf = readStorageConf(),
 ): ReadonlyMap<string, ContainersStorage> {
   const others = otherRoots.map((graphRoot) => ({ ...conf, driver: "overlay", graphRoot }));
   const found = new Map<string, ContainersStorage>();

@@ -1,4 +1,5 @@
 import { realpathSync } from "node:fs";
+import type { Sha256 } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
 import type { ContainersStorage, StoredImage } from "../sources/containers-storage.ts";
 import { openStoredLayer } from "../sources/stored-layer.ts";
@@ -46,21 +47,27 @@ export type StorageImports = {
 };
 
 /**
- * All images of the engine that the store doesn't have. One that cannot be imported is told, the others go on.
+ * All images of the engines that the store doesn't have; one that several have is that of the first. One that cannot be imported is told, the others
+ * go on.
  * @throws AtomfsError "interrupted"
  */
 export async function importAllFromContainersStorage(
   store: Store,
-  storage: ContainersStorage,
+  storages: readonly ContainersStorage[],
   options: Omit<StorageImportOptions, "names">,
 ): Promise<StorageImports> {
   const own = realpathSync(store.layout.imageStore);
   const isKnown = ({ configDigest, store: where }: StoredImage): boolean =>
     store.state.images.has(configDigest) || where === own;
-  const known = storage.images.filter(isKnown);
+  const images = new Map<Sha256, { readonly image: StoredImage; readonly storage: ContainersStorage }>();
+  for (const storage of storages)
+    for (const image of storage.images)
+      if (!images.has(image.configDigest)) images.set(image.configDigest, { image, storage });
+  const all = [...images.values()];
+  const known = all.filter(({ image }) => isKnown(image)).map(({ image }) => image);
   const imported: { image: StoredImage; result: Imported }[] = [];
   const failed: { image: StoredImage; error: AtomfsError }[] = [];
-  for (const image of storage.images.filter((each) => !known.includes(each))) {
+  for (const { image, storage } of all.filter((each) => !known.includes(each.image))) {
     try {
       imported.push({ image, result: await importFromContainersStorage(store, storage, image, options) });
     } catch (error) {

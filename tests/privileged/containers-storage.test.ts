@@ -399,7 +399,7 @@ describe("a made image", () => {
 
     appendFileSync(join(directory, "opaque/upper"), "x");
     using other = newStore();
-    const all = await importAllFromContainersStorage(other, storage(), NOW);
+    const all = await importAllFromContainersStorage(other, [storage()], NOW);
     expect(all.imported).toEqual([]);
     expect(all.failed.map(({ error }) => error.message).join()).toContain("opaque/upper");
 
@@ -410,9 +410,9 @@ describe("a made image", () => {
     expect(other.state.images.size).toBe(0);
 
     writeFileSync(join(directory, "opaque/upper"), "upper".repeat(30));
-    const mended = await importAllFromContainersStorage(other, storage(), NOW);
+    const mended = await importAllFromContainersStorage(other, [storage()], NOW);
     expect(mended.imported.map(({ image: { configDigest } }) => configDigest as string)).toEqual([config]);
-    expect((await importAllFromContainersStorage(other, storage(), NOW)).known).toHaveLength(1);
+    expect((await importAllFromContainersStorage(other, [storage()], NOW)).known).toHaveLength(1);
   });
 
   test("modes and owners of shared objects are the engine's, those of the molecule the image's", async () => {
