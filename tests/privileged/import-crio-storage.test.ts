@@ -77,7 +77,7 @@ test(
   "so does an import by name, and --graph-root means that storage alone",
   async () => {
     await pull("podman", "both");
-    const pods = `containers-storage:localhost${work}/pods:test`;
+    const pods = `containers-storage:localhost${work}/pods`;
     await atomfs(["import", pods], env);
     const alone = ["--graph-root", join(work, "podman")];
     expect((await startAtomfs(["import", ...alone, pods], env).ended).code).toBe(4);
