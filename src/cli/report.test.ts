@@ -14,13 +14,18 @@ const observed = ["a", "b", "c"].map(
   }),
 );
 
+const ON_N1 = { node: "n1", signal: new AbortController().signal };
+
 test("an API server that stops to answer is not asked again, and what was told is remembered", async () => {
   using temporary = new TemporaryStore();
   const asked: string[] = [];
-  const told = await tellEvents(temporary.store, observed, "n1", async ({ name }) => {
-    asked.push(name);
-    if (asked.length === 2) throw new AtomfsError("failed", "kubectl did not end within 60 s");
-    return undefined;
+  const told = await tellEvents(temporary.store, observed, {
+    ...ON_N1,
+    async write({ name }) {
+      asked.push(name);
+      if (asked.length === 2) throw new AtomfsError("failed", "kubectl did not end within 60 s");
+      return undefined;
+    },
   });
   expect(told).toEqual({ written: 1, failed: ["kubectl did not end within 60 s"] });
   expect(asked).toHaveLength(2);
@@ -30,8 +35,9 @@ test("an API server that stops to answer is not asked again, and what was told i
 
 test("one refusal does not keep the others from being told", async () => {
   using temporary = new TemporaryStore();
-  const told = await tellEvents(temporary.store, observed, "n1", async ({ event }) =>
-    JSON.stringify(event).includes('"name":"b"') ? "forbidden" : undefined,
-  );
+  const told = await tellEvents(temporary.store, observed, {
+    ...ON_N1,
+    write: async ({ event }) => (JSON.stringify(event).includes('"name":"b"') ? "forbidden" : undefined),
+  });
   expect(told).toEqual({ written: 2, failed: ["forbidden"] });
 });

@@ -66,13 +66,11 @@ async function runReport(context: Context, options: ReportOptions): Promise<void
   };
   const condition = await publishReport(node, report, countsOf(rows), kubernetes);
   const events = options.events
-    ? await tellEvents(
-        store,
-        observe(store.state, rows),
+    ? await tellEvents(store, observe(store.state, rows), {
         node,
-        (write) => writeEvent(write, kubernetes),
-        context.signal,
-      )
+        write: (event) => writeEvent(event, kubernetes),
+        signal: context.signal,
+      })
     : { written: 0, failed: [] };
   if (events.failed.length > 0) {
     context.setExitCode(EXIT_CODES.blocked);
@@ -150,6 +148,13 @@ function countsOf(rows: readonly Row[]): PodCounts {
   };
 }
 
+type Teller = {
+  readonly node: string;
+  /** @returns why Kubernetes refused it, if it did */
+  readonly write: (event: Parameters<typeof writeEvent>[0]) => Promise<string | undefined>;
+  readonly signal: AbortSignal;
+};
+
 export type Told = { readonly written: number; readonly failed: readonly string[] };
 
 /**
@@ -159,9 +164,7 @@ export type Told = { readonly written: number; readonly failed: readonly string[
 export async function tellEvents(
   store: Store,
   observed: readonly Observation[],
-  node: string,
-  write: (event: Parameters<typeof writeEvent>[0]) => Promise<string | undefined>,
-  signal: AbortSignal,
+  { node, write, signal }: Teller,
 ): Promise<Told> {
   using _lock = await lockEventRecords(store.layout, signal);
   const now = Date.now();
