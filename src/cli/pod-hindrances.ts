@@ -108,7 +108,7 @@ function readPolicy(): AtCreatePolicy | undefined {
   const path = environment("ATOMFS_CONFIG") ?? SETTINGS_PATH;
   if (!existsSync(path)) return DEFAULT_POLICY;
   try {
-    return parseAtCreatePolicy(Bun.TOML.parse(readFileSync(path, "utf8")));
+    return parseAtCreatePolicy(readFileSync(path, "utf8"), path);
   } catch {
     return undefined;
   }

@@ -2,11 +2,11 @@ import { describe, expect, test } from "bun:test";
 import { DEFAULT_POLICY, parseAtCreatePolicy } from "./at-create-policy.ts";
 
 const parse = (text: string): ReturnType<typeof parseAtCreatePolicy> =>
-  parseAtCreatePolicy(Bun.TOML.parse(`[at-create]\n${text}\n`));
+  parseAtCreatePolicy(`[at-create]\n${text}\n`, "/else/where.toml");
 
 describe("the policy at create", () => {
   test("what is not said is the default", () => {
-    expect(parseAtCreatePolicy({})).toEqual(DEFAULT_POLICY);
+    expect(parseAtCreatePolicy("", "/else/where.toml")).toEqual(DEFAULT_POLICY);
     expect(parse("")).toEqual(DEFAULT_POLICY);
   });
 
@@ -27,6 +27,8 @@ describe("the policy at create", () => {
     ["import-seconds = 1.5", /import-seconds is 1.5/],
     ['import-seconds = "60"', /import-seconds is "60"/],
     ["import-seconds = 4000", /import-seconds is 4000/],
+    ['unknown = "run', /^Cannot use \/else\/where.toml: it is not TOML: Unterminated string/],
+    ['unknown = "imprt"', /^Cannot use \/else\/where.toml: at-create.unknown/],
   ])("%s is an error, not a default", (text, message) => {
     expect(() => parse(text)).toThrow(message);
   });
@@ -40,6 +42,6 @@ describe("the policy at create", () => {
     ['[[at-create]]\non-error = "refuse"', /at-create is not a table/],
     ['at-create = "refuse"', /at-create is not a table/],
   ])("%j is an error: nothing of it would count", (text, message) => {
-    expect(() => parseAtCreatePolicy(Bun.TOML.parse(text))).toThrow(message);
+    expect(() => parseAtCreatePolicy(text, "/else/where.toml")).toThrow(message);
   });
 });

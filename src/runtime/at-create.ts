@@ -87,7 +87,7 @@ function readPolicy(file: string): AtCreatePolicy {
     if (hasCode(error, "ENOENT", "ENOTDIR")) return DEFAULT_POLICY;
     throw error;
   }
-  return parseAtCreatePolicy(Bun.TOML.parse(text));
+  return parseAtCreatePolicy(text, file);
 }
 
 type Current = ReturnType<typeof parseCurrent>;

@@ -123,13 +123,13 @@ function checkPolicy(path: string): Check {
   const id = "store.policy";
   if (!existsSync(path)) return works(id, `${path} is not there: the defaults hold`);
   try {
-    const { unknown, outdated, onError } = parseAtCreatePolicy(Bun.TOML.parse(readFileSync(path, "utf8")));
+    const { unknown, outdated, onError } = parseAtCreatePolicy(readFileSync(path, "utf8"), path);
     return works(id, `unknown = ${unknown}, outdated = ${outdated}, on-error = ${onError}`);
   } catch (error) {
     return {
       id,
       status: "fails",
-      finding: `${path}: ${error instanceof Error ? error.message : String(error)}`,
+      finding: error instanceof AtomfsError ? error.message : `${path}: ${String(error)}`,
       effect: "crio-lxc starts no container",
       advice: `correct ${path}`,
     };

@@ -405,9 +405,9 @@ describe("what is written", () => {
 
   test("the settings are the defaults, also with all their lines in force", () => {
     const text = textOf(SETTINGS_PATH);
-    expect(parseAtCreatePolicy(Bun.TOML.parse(text))).toEqual(DEFAULT_POLICY);
+    expect(parseAtCreatePolicy(text, SETTINGS_PATH)).toEqual(DEFAULT_POLICY);
     const inForce = text.replace(/^# ([a-z-]+ = )/gm, "$1");
     expect(inForce).not.toBe(text);
-    expect(parseAtCreatePolicy(Bun.TOML.parse(inForce))).toEqual(DEFAULT_POLICY);
+    expect(parseAtCreatePolicy(inForce, SETTINGS_PATH)).toEqual(DEFAULT_POLICY);
   });
 });
