@@ -12,13 +12,16 @@ const DAEMON_WARNING = 3 * 8 + 4;
 
 /**
  * A line of the log that an engine named, else of CRIO_LXC_LOG. containerd and Podman quote the `msg` of the last line whose
- * level is "error". CRI-O names none: a warning without a log goes to the machine's own. A log that cannot be written stops
+ * level is "error", and throw that log away once the container is made; CRI-O and Podman's defaults name none. So a warning
+ * goes to the machine's own log, too, unless it is in the file that the operator chose. A log that cannot be written stops
  * nothing.
+ * @param socket another than the machine's, for tests
  */
-export function writeLog(target: LogTarget, level: LogLevel, message: string): void {
-  const file = target.log || process.env["CRIO_LXC_LOG"];
-  if (file !== undefined && file !== "") appendLine(file, target.logFormat, level, message);
-  else if (level === "warning") told.push(tellMachine(message));
+export function writeLog(target: LogTarget, level: LogLevel, message: string, socket?: string): void {
+  const chosen = process.env["CRIO_LXC_LOG"] || undefined;
+  const file = target.log || chosen;
+  if (file !== undefined) appendLine(file, target.logFormat, level, message);
+  if (level === "warning" && (file === undefined || file !== chosen)) told.push(tellMachine(message, socket));
 }
 
 /** Loading what sends takes a turn of the event loop: to be waited for before the program ends. */
