@@ -6,6 +6,7 @@ import {
   changeMount,
   cloneMount,
   FilesystemContext,
+  MAX_MOUNT_DATA,
   MOUNT_ATTR,
   mountByOptions,
   unmountAt,
@@ -60,7 +61,7 @@ export function overlayByPath(step: OverlayStep, made: readonly Fd[], runDirecto
   const lower = step.lower.map((layer) => ("path" in layer ? layer.path : attach(madeBy(layer, made))));
   forgetVolatileMount(step);
   const top = newPoint();
-  mountByOptions("overlay", step.source, top, 0, overlayData(step, lower));
+  mountOverlay(step, lower, top);
   stack.defer(() => unmountAt(top, { detach: true }));
   using result = new DisposableStack();
   const mount = result.use(cloneMount(top));
@@ -70,6 +71,24 @@ export function overlayByPath(step: OverlayStep, made: readonly Fd[], runDirecto
   });
   result.move();
   return mount;
+}
+
+/**
+ * mount(2) takes one page of options. Where many layers have long paths, they are named by descriptors, from within
+ * /proc/self/fd, as containers/storage does.
+ */
+function mountOverlay(step: OverlayStep, lower: readonly string[], target: string): void {
+  const data = overlayData(step, lower);
+  if (data.length <= MAX_MOUNT_DATA) {
+    mountByOptions("overlay", step.source, target, 0, data);
+    return;
+  }
+  using stack = new DisposableStack();
+  const numbers = lower.map((path) => String(stack.use(openDirectoryPath(path)).number));
+  const before = process.cwd();
+  process.chdir("/proc/self/fd");
+  stack.defer(() => process.chdir(before));
+  mountByOptions("overlay", step.source, target, 0, overlayData(step, numbers));
 }
 
 /** The option string of mount(2). Exported for its test. @param lower the directories of `step.lower` */

@@ -6,7 +6,8 @@ import type { MountSpec, MountStep } from "../mounts/spec.ts";
 import { storeLayout } from "../store/layout.ts";
 import { unmountAt } from "../sys/mount.ts";
 import { type IdMaps, makeUserNamespace } from "../sys/user-namespace.ts";
-import { type EngineRoot, readLowers } from "./engine-root.ts";
+import { findLowers } from "./engine-lowers.ts";
+import type { EngineRoot } from "./engine-root.ts";
 
 /**
  * Unmounts what is on the root and mounts the molecule, or the engine's own lowers, under the same upper. Everything
@@ -25,12 +26,12 @@ export function replaceRoot(
   // Files have the image's ids on disk, and the container's in its upper.
   using namespace = idMaps === undefined ? undefined : makeUserNamespace(idMaps);
   const idmap = namespace === undefined ? {} : { idmap: namespace.procPath };
-  const ofEngine = engineSpec(root, idmap);
+  const runDirectory = runDirectoryOf(storeRoot);
+  const ofEngine = engineSpec(root, findLowers(root, runDirectory), idmap);
   const spec =
     molecule === undefined
       ? ofEngine
       : prepareMolecule(layout, molecule, { upper, target: mount.target, ...idmap });
-  const runDirectory = runDirectoryOf(storeRoot);
   unmountAt(mount.target, { detach: false });
   try {
     applyMount(spec, { runDirectory }).release();
@@ -44,10 +45,13 @@ const OF_LAYERS = /^(lowerdir|upperdir|workdir|datadir)\+?(=|$)/;
 const OF_THE_MOUNT = new Set(["rw", "relatime"]);
 
 /** The engine's own overlay, as it was mounted: with id-mapped lowers where containers/storage had them so. */
-function engineSpec(root: EngineRoot, idmap: { readonly idmap?: string }): MountSpec {
+function engineSpec(
+  root: EngineRoot,
+  lowers: readonly string[],
+  idmap: { readonly idmap?: string },
+): MountSpec {
   const { mount, upperdir, workdir } = root;
   const options = mount.superOptions.filter((option) => !OF_LAYERS.test(option) && !OF_THE_MOUNT.has(option));
-  const lowers = readLowers(root);
   const trees: readonly MountStep[] = root.hasMappedLowers
     ? lowers.map((path) => ({ kind: "tree", path: realpathSync(path), ...idmap }))
     : [];

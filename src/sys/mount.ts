@@ -196,7 +196,10 @@ export function changeMount(
   );
 }
 
-/** mount(2) of old, for kernels that take a layer only by its path. @param data at most 4095 bytes */
+/** Bytes of options: the kernel copies a page and cuts what is longer without a word. */
+export const MAX_MOUNT_DATA = 4095;
+
+/** mount(2) of old, for kernels that take a layer only by its path. @param data at most MAX_MOUNT_DATA bytes */
 export function mountByOptions(
   type: string,
   source: string,
@@ -205,8 +208,7 @@ export function mountByOptions(
   data: Buffer,
 ): void {
   const doing = `mount ${type} on ${showPath(target)} with ${showPath(data)}`;
-  // The kernel copies a page of options and cuts what is longer without a word.
-  if (data.length > 4095) throw syscallError(7, doing, `the options have ${data.length} bytes`);
+  if (data.length > MAX_MOUNT_DATA) throw syscallError(7, doing, `the options have ${data.length} bytes`);
   syscall("mount", doing, cString(source), cString(target), cString(type), flags, cString(data));
 }
 

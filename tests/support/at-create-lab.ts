@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   buildDemoImages,
@@ -15,6 +15,9 @@ import { ATOMFS } from "./atomfs-program.ts";
 
 const REPOSITORY = join(import.meta.dir, "../..");
 const RUNTIME_STATE = "/run/crio-lxc";
+/** What Podman calls, and what it calls in turn. */
+const PROGRAM = join(REPOSITORY, "dist/crio-lxc");
+const ORDINARY_CALL = `exec ${PROGRAM} "$@"`;
 
 /** What `atomfs containers --json` says of one. */
 export type ListedContainer = {
@@ -39,13 +42,17 @@ export class AtCreateLab implements AsyncDisposable {
   }
 
   /** Builds crio-lxc, and the demo's images if they are not there. */
-  static async open(network: { readonly subnet: string; readonly bridge: string }): Promise<AtCreateLab> {
-    const place = mkdtempSync("/var/tmp/atomfs-at-create-");
+  static async open(options: {
+    readonly subnet: string;
+    readonly bridge: string;
+    /** Where the lab's own directory is made, with Podman's storage and the store; default: /var/tmp. */
+    readonly parent?: string;
+  }): Promise<AtCreateLab> {
+    const { parent = "/var/tmp", ...network } = options;
+    const place = mkdtempSync(join(parent, "atomfs-at-create-"));
     await run([process.execPath, join(REPOSITORY, "scripts/build.ts")], { cwd: REPOSITORY });
     const wrapper = join(place, "crio-lxc");
-    const settings = `export ATOMFS_ROOT=${join(place, "store")} ATOMFS_CONFIG=${join(place, "atomfs.toml")}`;
-    writeFileSync(wrapper, `#!/bin/sh\n${settings}\nexec ${REPOSITORY}/dist/crio-lxc "$@"\n`);
-    chmodSync(wrapper, 0o755);
+    writeWrapper(place, ORDINARY_CALL);
     mkdirSync(join(place, "podman"));
     const conf = await writePodmanConfig({
       directory: join(place, "podman"),
@@ -58,11 +65,41 @@ export class AtCreateLab implements AsyncDisposable {
     return new AtCreateLab(place, { ...process.env, ...conf }, images);
   }
 
-  /** Into Podman's storage, as `localhost/NAME:1.0`. @returns that name */
-  async pull(name: DemoImageName): Promise<string> {
-    const { layout, tag } = this.#images[name];
+  /** Podman's program of the runtime, which is a script that ends with `call`; ordinarily it calls crio-lxc. */
+  callRuntimeBy(call: (program: string) => string): void {
+    writeWrapper(this.place, call(PROGRAM));
+  }
+
+  callRuntimeOrdinarily(): void {
+    writeWrapper(this.place, ORDINARY_CALL);
+  }
+
+  /** The text of Podman's storage.conf becomes another one. */
+  changeStorageConf(change: (text: string) => string): void {
+    const file = this.env["CONTAINERS_STORAGE_CONF"] ?? "";
+    writeFileSync(file, change(readFileSync(file, "utf8")));
+  }
+
+  layoutOf(name: DemoImageName): { readonly layout: string; readonly tag: string } {
+    return this.#images[name];
+  }
+
+  /**
+   * Into Podman's storage, as `localhost/NAME:1.0`. @returns that name
+   * @param storage another graph root
+   */
+  async pull(name: DemoImageName, storage?: string): Promise<string> {
+    return this.pullLayout(name, this.#images[name], storage);
+  }
+
+  async pullLayout(
+    name: string,
+    { layout, tag }: { readonly layout: string; readonly tag: string },
+    storage?: string,
+  ): Promise<string> {
     const full = `localhost/${name}:1.0`;
-    await run(["skopeo", "copy", "-q", `oci:${layout}:${tag}`, `containers-storage:${full}`], {
+    const place = storage === undefined ? "" : `[overlay@${storage}+${storage}-run]`;
+    await run(["skopeo", "copy", "-q", `oci:${layout}:${tag}`, `containers-storage:${place}${full}`], {
       env: this.env,
     });
     return full;
@@ -98,7 +135,7 @@ export class AtCreateLab implements AsyncDisposable {
   /** What `crio-lxc state` says AtomFS did, without the names' common beginning. */
   async atCreate(name: string): Promise<Readonly<Record<string, string>>> {
     const id = await this.podman("inspect", "--format", "{{.Id}}", name);
-    const argv = [join(REPOSITORY, "dist/crio-lxc"), "--root", RUNTIME_STATE, "state", id] as const;
+    const argv = [PROGRAM, "--root", RUNTIME_STATE, "state", id] as const;
     const state = JSON.parse((await run(argv)).stdout.toString()) as { annotations: Record<string, string> };
     const ours = Object.entries(state.annotations).filter(([key]) => key.startsWith("io.atomfs."));
     return Object.fromEntries(ours.map(([key, value]) => [key.slice("io.atomfs.".length), value]));
@@ -156,12 +193,20 @@ export class AtCreateLab implements AsyncDisposable {
     await run(["podman", "pod", "rm", "--all", "--force", "--time", "0"], { env, okCodes: [0, 1, 125] });
     await run(["podman", "rm", "--all", "--force", "--time", "0"], { env, okCodes: [0, 1, 125] });
     await run([...ATOMFS, "unmount"], { env, okCodes: [0, 4] });
+    const runDirectory = runDirectoryOf(storeRoot);
     for (const { target } of readMountinfo().reverse()) {
-      if (target.startsWith(`${place}/`)) await run(["umount", target], { okCodes: [0, 1, 32] });
+      if (target.startsWith(`${place}/`) || target.startsWith(`${runDirectory}/`))
+        await run(["umount", target], { okCodes: [0, 1, 32] });
     }
-    rmSync(runDirectoryOf(storeRoot), { recursive: true, force: true });
+    rmSync(runDirectory, { recursive: true, force: true });
     rmSync(place, { recursive: true, force: true });
   }
+}
+
+function writeWrapper(place: string, call: string): void {
+  const file = join(place, "crio-lxc");
+  const settings = `export ATOMFS_ROOT=${join(place, "store")} ATOMFS_CONFIG=${join(place, "atomfs.toml")}`;
+  writeFileSync(file, `#!/bin/sh\n${settings}\n${call}\n`, { mode: 0o755 });
 }
 
 function versionIn(line: string): string {
