@@ -1,3 +1,9 @@
+/** The layout of this machine's control groups; hybrid ones have their limits in v1. */
+export type Layout = "v1" | "v2";
+
+/** What is seen, and where the two layouts show it in other words, in those of each. */
+export type Proof = string | RegExp | { readonly [layout in Layout]: string | RegExp };
+
 /** One row of the table: commands that are given to Podman under runc and under crio-lxc, with the same visible result. */
 export type Case = {
   readonly name: string;
@@ -7,10 +13,14 @@ export type Case = {
    */
   readonly commands: readonly (readonly string[])[];
   /** What the control's transcript must have, or the case would prove nothing. */
-  readonly shows: readonly (string | RegExp)[];
+  readonly shows: readonly Proof[];
+  /** The layout that has what this is about; undefined: both. */
+  readonly only?: Layout;
   /** Differences that are meant to be there, with the reason. Replaced in both transcripts. */
   readonly otherwise?: {
     readonly why: string;
+    /** The layout that has the difference; undefined: both. */
+    readonly only?: Layout;
     /** If the control's transcript has this, crio-lxc's is not compared with it. */
     readonly says: RegExp;
     /** What crio-lxc's has then. */
@@ -24,12 +34,14 @@ export function words(text: string): string[] {
   return text.split(" ").filter((word) => word !== "");
 }
 
+type More = Pick<Case, "differs" | "otherwise" | "only">;
+
 /** `podman run` with these options; the probe looks at everything unless another command is given. */
 export function run(
   options: string,
   shows: Case["shows"],
   command: readonly string[] = ["probe"],
-  more: Pick<Case, "differs" | "otherwise"> = {},
+  more: More = {},
 ): Case {
   const argv = ["run", "--rm", "--name", "NAME", ...network(options), ...words(options), "IMAGE", ...command];
   return {
@@ -57,7 +69,7 @@ export function script(
   name: string,
   commands: readonly (string | readonly string[])[],
   shows: Case["shows"],
-  more: Pick<Case, "differs" | "otherwise"> = {},
+  more: More = {},
 ): Case {
   return {
     name,

@@ -49,7 +49,7 @@ function propagation(option: string, shows: Case["shows"]): Case {
         "sh",
         "mkdir -p DIR/src; mount -t tmpfs source DIR/src; mount --make-shared DIR/src; mkdir DIR/src/a DIR/src/b",
       ],
-      `run -d --name NAME --network none --cap-add sys_admin --security-opt seccomp=unconfined -v DIR/src:/mnt${option} IMAGE sleep 1000`,
+      `run -d --name NAME --network none --cap-add sys_admin --security-opt seccomp=unconfined --security-opt apparmor=unconfined -v DIR/src:/mnt${option} IMAGE sleep 1000`,
       ["sh", "mount -t tmpfs fromhost DIR/src/a"],
       ["exec", "NAME", "sh", "-c", "mount -t tmpfs fromcontainer /mnt/b; grep /mnt /proc/self/mountinfo"],
       ["sh", "grep DIR/src /proc/self/mountinfo | cut -d' ' -f5- | sed 's/:[0-9]* / /'"],

@@ -2,6 +2,10 @@ import { type Case, run, script } from "./cases.ts";
 
 const DETACHED = "run -d --name NAME-peer --network none";
 const SLEEP = "IMAGE sleep 1000";
+/** The peer's own namespace, which is then seen again. On cgroup v1 the peer has none of control groups. */
+const again = (type: string): RegExp => new RegExp(`^${type} (\\d+)\\n(?:.*\\n)*${type} \\1$`, "m");
+const CGROUP_AGAIN = { v1: /^cgroup of the host\n(?:.*\n)*cgroup of the host$/m, v2: again("cgroup") };
+
 /** A second container that shares a namespace with a first. */
 function joining(option: string, shows: Case["shows"], more: Pick<Case, "otherwise"> = {}): Case {
   return script(
@@ -17,7 +21,7 @@ function joining(option: string, shows: Case["shows"], more: Pick<Case, "otherwi
 }
 
 export const NAMESPACES: readonly Case[] = [
-  run("", [/^mnt \d$/m, /^CapEff:\t00000000a80425fb$/m, "cgroup of the host"]),
+  run("", [/^mnt \d$/m, /^CapEff:\t00000000a80425fb$/m, { v1: "cgroup of the host", v2: /^cgroup \d$/m }]),
   run("--pid host", ["pid of the host"], ["probe", "namespaces", "mounts", "status", "masked"]),
   run("--ipc host", ["ipc of the host"]),
   run("--ipc private", [/^ipc \d$/m]),
@@ -36,14 +40,14 @@ export const NAMESPACES: readonly Case[] = [
     [/(of the host\n.*){5}/],
     ["probe", "namespaces", "mounts"],
   ),
-  joining("--pid container:NAME-peer", [/pid 4\n(?:.*\n)*pid 4\n/]),
-  joining("--ipc container:NAME-peer", [/ipc of the host|ipc \d/]),
-  joining("--uts container:NAME-peer", [/uts \d/]),
-  joining("--net container:NAME-peer", [/net \d/]),
-  joining("--cgroupns container:NAME-peer", [/cgroup/]),
+  joining("--pid container:NAME-peer", [again("pid")]),
+  joining("--ipc container:NAME-peer", [again("ipc")]),
+  joining("--uts container:NAME-peer", [again("uts")]),
+  joining("--net container:NAME-peer", [again("net")]),
+  joining("--cgroupns container:NAME-peer", [CGROUP_AGAIN]),
   joining(
     "--pid container:NAME-peer --ipc container:NAME-peer --uts container:NAME-peer --net container:NAME-peer",
-    [/net \d/],
+    [again("pid"), again("ipc"), again("uts"), again("net")],
   ),
   script(
     "namespaces by path",
@@ -56,7 +60,7 @@ export const NAMESPACES: readonly Case[] = [
         `podman run --rm --name NAME ${type === "net" ? "" : "--network none"} --${type} ns:/proc/$(cat DIR/pid)/ns/${type === "cgroupns" ? "cgroup" : type} IMAGE readlink /proc/self/ns/${type === "cgroupns" ? "cgroup" : type}`,
       ]),
     ],
-    [/pid 4\n/],
+    [again("pid"), again("ipc"), again("uts"), again("net"), CGROUP_AGAIN],
   ),
   script(
     "a namespace path that is none, and one of another type",

@@ -26,11 +26,20 @@ for section in ${*:-$all}; do
       fs/mqueue/msg_max; do echo "$f $(cat /proc/sys/$f 2>&1)"; done ;;
   cgroup-files)
     cd /sys/fs/cgroup 2>/dev/null || continue
-    for f in memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes memory/memory.soft_limit_in_bytes \
-      memory/memory.swappiness memory/memory.oom_control cpu/cpu.shares cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us \
-      cpuset/cpuset.cpus cpuset/cpuset.mems pids/pids.max blkio/blkio.weight blkio/blkio.bfq.weight \
-      blkio/blkio.throttle.read_bps_device; do echo "$f: $(cat $f 2>&1)"; done
-    sort devices/devices.list 2>&1
+    if [ -e cgroup.controllers ]; then
+      # In the host's cgroup namespace it is the root of all that is seen there.
+      cd "./$(sed -n 's/^0:://p' /proc/self/cgroup)" 2>/dev/null || echo "its own group is not seen"
+      files="cgroup.controllers cgroup.subtree_control memory.max memory.swap.max memory.high memory.low memory.min \
+        memory.oom.group cpu.max cpu.max.burst cpu.weight cpu.idle cpuset.cpus cpuset.mems cpuset.cpus.effective pids.max \
+        io.max io.weight io.bfq.weight hugetlb.2MB.max rdma.max"
+    else
+      files="memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes memory/memory.soft_limit_in_bytes \
+        memory/memory.swappiness memory/memory.oom_control cpu/cpu.shares cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us \
+        cpuset/cpuset.cpus cpuset/cpuset.mems pids/pids.max blkio/blkio.weight blkio/blkio.bfq.weight \
+        blkio/blkio.throttle.read_bps_device blkio/blkio.throttle.write_iops_device"
+    fi
+    for f in $files; do echo "$f: $(cat $f 2>&1)"; done
+    [ -d devices ] && sort devices/devices.list 2>&1
     cd / ;;
   writable)
     for p in / /tmp /run /dev /dev/shm /proc/sys/kernel/domainname /proc/sysrq-trigger /sys/fs/cgroup /sys/fs/cgroup/memory \
