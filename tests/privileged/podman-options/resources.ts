@@ -56,6 +56,15 @@ export const RESOURCES: readonly Case[] = [
   ),
   run("--memory 1k", [/exit code 12\d/], FILES),
   run("--memory 64m --memory-swap 32m", [/exit code 12\d/], FILES),
+  run("--memory-swap 128m", [/exit code 12\d/], FILES),
+  run(
+    "--memory 64m --memory-swap 65m --memory-reservation 33m",
+    [
+      { v1: "memsw.limit_in_bytes: 68157440", v2: /^memory\.swap\.max: 1048576$/m },
+      { v1: "memory.soft_limit_in_bytes: 34603008", v2: /^memory\.low: 34603008$/m },
+    ],
+    FILES,
+  ),
   run("--kernel-memory 32m", ["This flag is a noop"], FILES),
   run("--cpus 0.5", [{ v1: "cpu.cfs_quota_us: 50000", v2: /^cpu\.max: 50000 100000$/m }], FILES),
   run(
@@ -131,6 +140,8 @@ export const RESOURCES: readonly Case[] = [
     },
   }),
   run("--cgroup-parent /atomfs-options --memory 64m", [MEMORY_64M], FILES),
+  // On v1 this is the default.
+  run("--cgroupns host --memory 64m", [/^0::\/\S*\/libpod-ID$/m, MEMORY_64M], FILES, { only: "v2" }),
   conf("memory.high=50331648", [/^memory\.high: 50331648$/m]),
   conf("memory.min=1048576 memory.oom.group=1", [/^memory\.min: 1048576$/m, /^memory\.oom\.group: 1$/m]),
   conf("memory.low=8388608 pids.max=44 cpu.weight=77", [
@@ -140,7 +151,13 @@ export const RESOURCES: readonly Case[] = [
   ]),
   conf("cpu.idle=1", [/^cpu\.idle: 1$/m]),
   conf("no.such=1", [/exit code 12\d/]),
-  conf("memory.no_such=1", [/exit code 12\d/]),
+  conf("memory.no_such=1", ["exit code 126"], {
+    otherwise: {
+      why: "runc 1.1 tries to make the file, and says that this is not permitted",
+      says: /error \(no permission\)/,
+      ours: ["error (other)", "exit code 126"],
+    },
+  }),
   conf("memory.high=nonsense", [/exit code 12\d/]),
   run("--memory 64m --cgroup-conf memory.max=50331648", [/^memory\.max: 50331648$/m], FILES, { only: "v2" }),
   run("--cgroups disabled", [/exit code/], ["probe", "cgroup", "status"]),
