@@ -11,10 +11,11 @@ import { type Story, seconds } from "../demo/story.ts";
 import { attackApp } from "./attack-app.ts";
 import type { Cluster } from "./cluster.ts";
 import { pushImage } from "./control-plane.ts";
-import { APPS, type App, manifestOf } from "./manifests.ts";
+import { APPS, type App, manifestOf, REPLICAS } from "./manifests.ts";
 import { nodeEnv } from "./node-files.ts";
 import { kubeconfigOf } from "./pki.ts";
 import { CONTROL_NETWORK, type NodeName, nodeDirectory, nodeNetwork } from "./place.ts";
+import { noneWasMissing, RolloutWatch } from "./rollout-watch.ts";
 
 /** Is it as it must be? A demo ends with an error if not, a test counts. */
 export type Promised = (isTrue: boolean, promise: string) => void;
@@ -207,6 +208,7 @@ export class ClusterStory {
       "--print names one rollout for each Deployment",
     );
     const waiting = ["restart", ...options, "--wait", "10m"];
+    const watch = await RolloutWatch.start(this.#cluster, this.#signal);
     type Done = { readonly restarts: readonly RestartOutcome[] };
     const { restarts } = await operator.atomfs<Done>(waiting, (done) =>
       done.restarts.map(({ owner, pods }) => `${owner.kind} ${owner.name}: ${pods.join(", ")}`).join("\n"),
@@ -221,6 +223,7 @@ export class ClusterStory {
     );
     await this.#rolledOut();
     await this.#untilOldPodsAreGone();
+    noneWasMissing(await watch.stop(), this.#promised, this.#story.say);
     for (const node of this.#cluster.nodes) {
       const rows = await this.#on(node).atomfs<readonly ContainerRow[]>(["containers"], (all) =>
         all.map((row) => `${row.name}: ${row.root}, molecule ${shortId(row.molecule ?? "")}`).join("\n"),
@@ -237,7 +240,7 @@ export class ClusterStory {
 
   /** A rollout has ended before the last of the old pods has. */
   async #untilOldPodsAreGone(): Promise<void> {
-    const replicas = 2 * APPS.length;
+    const replicas = REPLICAS * APPS.length;
     const end = performance.now() + patience(OLD_PODS_MS);
     while (performance.now() < end) {
       const names = await this.#cluster.kubectl.run(["get", "pods", "--output=name"]);

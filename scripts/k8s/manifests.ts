@@ -10,6 +10,8 @@ export type AppOptions = {
 };
 
 const PORT = 8080;
+const GOODBYE_SECONDS = 5;
+export const REPLICAS = 2;
 
 /** Two replicas, of which none may be missing during a rollout, and a Service before them. */
 export function manifestOf({ name, image, pull }: AppOptions): string {
@@ -21,6 +23,8 @@ export function manifestOf({ name, image, pull }: AppOptions): string {
     imagePullPolicy: pull,
     ports: [{ containerPort: PORT }],
     readinessProbe: probe,
+    // Requests reach a pod until every node's kube-proxy knows that it goes; this service ends at once when it is told.
+    lifecycle: { preStop: { sleep: { seconds: GOODBYE_SECONDS } } },
     resources: { requests: { memory: "32Mi" }, limits: { memory: "256Mi" } },
     securityContext: { allowPrivilegeEscalation: false, seccompProfile: { type: "RuntimeDefault" } },
   };
@@ -35,13 +39,13 @@ export function manifestOf({ name, image, pull }: AppOptions): string {
     kind: "Deployment",
     metadata: { name },
     spec: {
-      replicas: 2,
+      replicas: REPLICAS,
       selector: { matchLabels: labels },
       strategy: { rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
       template: {
         metadata: { labels },
         spec: {
-          terminationGracePeriodSeconds: 5,
+          terminationGracePeriodSeconds: 3 * GOODBYE_SECONDS,
           topologySpreadConstraints: [spread],
           containers: [container],
         },
