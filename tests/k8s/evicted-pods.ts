@@ -1,13 +1,9 @@
-import { VULNERABLE_PACKAGE } from "../../scripts/demo/images.ts";
-import { kubeconfigOf } from "../../scripts/k8s/pki.ts";
-import { CONTROL_NETWORK, type NodeName, nodeNetwork, REGISTRY } from "../../scripts/k8s/place.ts";
-import { isReady, type Pod, type Scene } from "./scene.ts";
+import { type NodeName, REGISTRY } from "../../scripts/k8s/place.ts";
+import { isReady, type Pod, type RestartOutcome, type Scene } from "./scene.ts";
 
 const NAME = "lone";
 const SECONDS = 240;
 const SELECTOR = { matchLabels: { app: NAME } };
-
-type Outcome = { readonly how: string; readonly pods: readonly string[]; readonly error?: string };
 
 /**
  * Outdated pods whose controller knows no rollout are evicted, and a PodDisruptionBudget is respected: none of them may go, then
@@ -17,15 +13,14 @@ export async function evictedPods(scene: Scene, node: NodeName): Promise<void> {
   const { kubectl } = scene.cluster;
   const apply = (object: object): Promise<string> =>
     kubectl.run(["apply", "--filename=-"], JSON.stringify(object));
-  for (const { id } of await scene.atomfs<readonly { readonly id: string }[]>(node, ["fix", "list"]))
-    await scene.atomfs(node, ["fix", "revert", id]);
+  await scene.revertAll(node);
   await apply(replicaSet(node));
   await apply(budget(2));
   const twoReady = (): Promise<boolean> =>
     scene.becomes(SECONDS, async () => (await ready(scene)).length === 2);
   scene.promised(await twoReady(), "two unfixed pods of a ReplicaSet without a Deployment run");
   const old = new Set((await ready(scene)).map(({ metadata }) => metadata.uid));
-  await scene.atomfs(node, ["fix", VULNERABLE_PACKAGE, "--yes"]);
+  await scene.fix(node);
   const refused = await restartAll(scene, node);
   scene.promised(
     refused.length === 2 &&
@@ -85,11 +80,8 @@ async function restartAll(
   scene: Scene,
   node: NodeName,
   more: readonly string[] = [],
-): Promise<readonly Outcome[]> {
-  const report = ["report", "--node", node, "--kubeconfig", kubeconfigOf(node)];
-  await scene.atomfs(node, report, { network: nodeNetwork(node) });
-  const restart = ["restart", "--outdated", "--cluster", "--kubeconfig", kubeconfigOf("admin"), ...more];
-  const { stdout } = await scene.tried(node, restart, { network: CONTROL_NETWORK });
-  const { restarts } = JSON.parse(stdout) as { readonly restarts: readonly Outcome[] };
+): Promise<readonly RestartOutcome[]> {
+  await scene.report(node);
+  const restarts = await scene.restartOutdated(more);
   return restarts.filter(({ pods }) => pods.some((name) => name.startsWith(`${NAME}-`)));
 }

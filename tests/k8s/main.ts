@@ -20,6 +20,7 @@ import { type Options, PARTS, type Part, parseOptions } from "./options.ts";
 import { podFeatures } from "./pod-features.ts";
 import { pulledAlways } from "./pulled-always.ts";
 import { rebootedNode } from "./rebooted-node.ts";
+import { restartedSets } from "./restarted-sets.ts";
 import { Scene } from "./scene.ts";
 import { storm } from "./storm.ts";
 import { userNamespacePod } from "./user-namespace-pod.ts";
@@ -69,6 +70,7 @@ async function onCluster(options: Options, story: Story, signal: AbortSignal): P
     await pulledAlways(cluster, promised);
     await userNamespacePod(cluster, `${REGISTRY}/demo/feed:1.0`, promised);
   }
+  if (has("sets")) await story.step("StatefulSets and DaemonSets", () => restartedSets(scene));
   if (has("pods")) await story.step("What pods may ask for", () => podFeatures(scene, "n2"));
   if (has("evict")) await story.step("Pods are evicted", () => evictedPods(scene, "n2"));
   if (has("reboot")) await story.step("A node is rebooted", () => rebootedNode(scene, "n1"));

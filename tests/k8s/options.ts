@@ -3,6 +3,7 @@ import { AtomfsError } from "../../src/core/errors.ts";
 export const PARTS = {
   interrupt: "Ctrl-C while a cluster starts",
   story: "the story of demo:k8s",
+  sets: "outdated pods of StatefulSets and DaemonSets are made anew",
   pods: "what pods may ask for",
   evict: "outdated pods of a ReplicaSet are evicted",
   reboot: "a node is rebooted",

@@ -1,13 +1,15 @@
 import { join } from "node:path";
 import type { ContainerRow, VerifyAnswer } from "../../scripts/demo/answers.ts";
 import { Commands } from "../../scripts/demo/commands.ts";
+import { VULNERABLE_PACKAGE } from "../../scripts/demo/images.ts";
 import { Story } from "../../scripts/demo/story.ts";
 import { attackApp } from "../../scripts/k8s/attack-app.ts";
 import type { Cluster } from "../../scripts/k8s/cluster.ts";
 import type { Attacks, Promised } from "../../scripts/k8s/cluster-story.ts";
 import { APPS } from "../../scripts/k8s/manifests.ts";
 import { nodeEnv } from "../../scripts/k8s/node-files.ts";
-import type { NodeName } from "../../scripts/k8s/place.ts";
+import { kubeconfigOf } from "../../scripts/k8s/pki.ts";
+import { CONTROL_NETWORK, type NodeName, nodeNetwork } from "../../scripts/k8s/place.ts";
 import { patience } from "../support/slowness.ts";
 
 /** Kubernetes' own JSON, as far as these tests read it. */
@@ -33,8 +35,19 @@ export type ContainerStatus = {
   readonly ready: boolean;
   readonly restartCount: number;
   readonly containerID?: string;
-  readonly state: { readonly terminated?: Ended; readonly running?: object };
+  readonly state: {
+    readonly terminated?: Ended;
+    readonly running?: object;
+    readonly waiting?: { readonly reason: string };
+  };
   readonly lastState: { readonly terminated?: Ended };
+};
+
+export type RestartOutcome = {
+  readonly how: "rollout" | "evict" | "blocked";
+  readonly owner: { readonly kind: string; readonly name: string };
+  readonly pods: readonly string[];
+  readonly error?: string;
 };
 
 export function isReady({ status }: Pod): boolean {
@@ -96,6 +109,29 @@ export class Scene {
     const { programs, kubectl } = this.cluster;
     const env = { ...process.env, ...nodeEnv(node, kubectl.path) };
     return new Commands(this.#silent, { programs, env, network }, this.signal);
+  }
+
+  /** As if the node's images had never been fixed: for containers that start from then on. */
+  async revertAll(node: NodeName): Promise<void> {
+    for (const { id } of await this.atomfs<readonly { readonly id: string }[]>(node, ["fix", "list"]))
+      await this.atomfs(node, ["fix", "revert", id]);
+  }
+
+  async fix(node: NodeName): Promise<void> {
+    await this.atomfs(node, ["fix", VULNERABLE_PACKAGE, "--yes"]);
+  }
+
+  /** The node tells Kubernetes what runs outdated there. */
+  async report(node: NodeName): Promise<void> {
+    const args = ["report", "--node", node, "--kubeconfig", kubeconfigOf(node)];
+    await this.atomfs(node, args, { network: nodeNetwork(node) });
+  }
+
+  /** What the cluster's operator restarts, whatever becomes of it. */
+  async restartOutdated(more: readonly string[] = []): Promise<readonly RestartOutcome[]> {
+    const args = ["restart", "--outdated", "--cluster", "--kubeconfig", kubeconfigOf("admin"), ...more];
+    const { stdout } = await this.tried("n1", args, { network: CONTROL_NETWORK });
+    return (JSON.parse(stdout) as { readonly restarts: readonly RestartOutcome[] }).restarts;
   }
 
   containers(node: NodeName): Promise<readonly ContainerRow[]> {
