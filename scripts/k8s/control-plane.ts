@@ -11,6 +11,7 @@ import {
   inNetwork,
   PLACE,
   POD_RANGE,
+  PRIVATE_REGISTRY,
   REGISTRY,
   SERVICE_RANGE,
 } from "./place.ts";
@@ -99,30 +100,57 @@ export async function startControlPlane(kubectl: Kubectl, signal: AbortSignal): 
   await until("the default service account", READY_SECONDS, signal, () => kubectl.works(account));
 }
 
-/** As Debian packages it, without encryption: it listens inside of the cluster's own network only. */
-export async function startRegistry(signal: AbortSignal): Promise<void> {
-  const directory = join(PLACE, "registry");
+/** What a private registry asks for. */
+export type Login = { readonly user: string; readonly password: string };
+
+/**
+ * As Debian packages it, without encryption: it listens inside of the cluster's own network only.
+ * @param login of the private one, which is another than the one for everybody
+ */
+export async function startRegistry(signal: AbortSignal, login?: Login): Promise<void> {
+  const name = login === undefined ? "registry" : "private-registry";
+  const address = registryOf(login);
+  const directory = join(PLACE, name);
   await mkdir(directory, { recursive: true });
   const config = {
     version: "0.1",
     log: { accesslog: { disabled: true } },
     storage: { filesystem: { rootdirectory: directory } },
-    http: { addr: REGISTRY },
+    http: { addr: address },
+    ...(login === undefined ? {} : { auth: { htpasswd: await passwordFile(name, login) } }),
   };
-  const file = join(PLACE, "registry.yml");
+  const file = join(PLACE, `${name}.yml`);
   await writeFile(file, `${JSON.stringify(config)}\n`);
-  const daemon = startDaemon("registry", CONTROL_NETWORK, ["docker-registry", "serve", file], {
+  const daemon = startDaemon(name, CONTROL_NETWORK, ["docker-registry", "serve", file], {
     OTEL_TRACES_EXPORTER: "none",
   });
-  const url = `http://${REGISTRY}/v2/`;
-  const ask = inNetwork(CONTROL_NETWORK, ["curl", "-sf", "--max-time", "5", "-o", "/dev/null", url]);
+  const user = login === undefined ? [] : ["--user", `${login.user}:${login.password}`];
+  const curl = ["curl", "-sf", "--max-time", "5", "-o", "/dev/null", ...user, `http://${address}/v2/`];
+  const ask = inNetwork(CONTROL_NETWORK, curl);
   const isUp = async (): Promise<boolean> => (await run(ask, { okCodes: CURL_CODES, signal })).code === 0;
-  await until("the registry", READY_SECONDS, signal, isUp, daemon);
+  await until(`the ${name}`, READY_SECONDS, signal, isUp, daemon);
 }
 
-/** @param source as skopeo takes it @returns the name that pods take */
-export async function pushImage(source: string, name: string, signal: AbortSignal): Promise<string> {
-  const target = `${REGISTRY}/${name}`;
+/** The registry takes bcrypt's hashes only. */
+async function passwordFile(realm: string, { user, password }: Login): Promise<object> {
+  const path = join(PLACE, `${realm}.htpasswd`);
+  const hash = await Bun.password.hash(password, { algorithm: "bcrypt", cost: 4 });
+  await writeFile(path, `${user}:${hash}\n`, { mode: 0o600 });
+  return { realm, path };
+}
+
+function registryOf(login: Login | undefined): string {
+  return login === undefined ? REGISTRY : PRIVATE_REGISTRY;
+}
+
+/** @param source as skopeo takes it @param login of the private registry @returns the name that pods take */
+export async function pushImage(
+  source: string,
+  name: string,
+  signal: AbortSignal,
+  login?: Login,
+): Promise<string> {
+  const target = `${registryOf(login)}/${name}`;
   const policy = existsSync("/etc/containers/policy.json") ? [] : ["--insecure-policy"];
   const argv = [
     "skopeo",
@@ -130,11 +158,20 @@ export async function pushImage(source: string, name: string, signal: AbortSigna
     "copy",
     "--quiet",
     "--dest-tls-verify=false",
+    ...(login === undefined ? [] : [`--dest-creds=${login.user}:${login.password}`]),
     source,
     `docker://${target}`,
   ];
   await run(inNetwork(CONTROL_NETWORK, argv), { signal });
   return target;
+}
+
+/** @param image as `pushImage` returned it @returns "sha256:..." of its manifest */
+export async function digestOf(image: string, signal: AbortSignal, login?: Login): Promise<string> {
+  const user = login === undefined ? [] : [`--creds=${login.user}:${login.password}`];
+  const inspect = ["skopeo", "inspect", "--raw", "--tls-verify=false", ...user, `docker://${image}`];
+  const { stdout } = await run(inNetwork(CONTROL_NETWORK, inspect), { signal });
+  return `sha256:${new Bun.CryptoHasher("sha256").update(stdout).digest("hex")}`;
 }
 
 function flags(values: Readonly<Record<string, string>>): string[] {

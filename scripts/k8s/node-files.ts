@@ -7,6 +7,7 @@ import {
   nodeNetwork,
   ownEnvOf,
   PREFIX,
+  PRIVATE_REGISTRY,
   REGISTRY,
   storeOf,
 } from "./place.ts";
@@ -157,8 +158,12 @@ export function cniConf(node: NodeName, podRange: string): string {
 }
 
 /** CRI-O takes an unencrypted registry from its own HOME's file only. */
-export const REGISTRIES_CONF: string = `unqualified-search-registries = []
-[[registry]]
-location = ${toml(REGISTRY)}
-insecure = true
-`;
+export const REGISTRIES_CONF: string = [
+  "unqualified-search-registries = []",
+  ...[REGISTRY, PRIVATE_REGISTRY].map(
+    (location) => `[[registry]]
+location = ${toml(location)}
+insecure = true`,
+  ),
+  "",
+].join("\n");

@@ -18,6 +18,8 @@ export type NodeName = (typeof NODE_NAMES)[number];
 export const CONTROL_NETWORK: string = PREFIX;
 export const CONTROL_ADDRESS = "10.99.0.1";
 export const REGISTRY: string = `${CONTROL_ADDRESS}:5000`;
+/** That asks for a name and a password, where one is started. */
+export const PRIVATE_REGISTRY: string = `${CONTROL_ADDRESS}:5001`;
 export const SERVICE_RANGE = "10.96.0.0/16";
 /** A /24 for each node. */
 export const POD_RANGE = "10.128.0.0/16";

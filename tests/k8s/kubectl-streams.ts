@@ -27,6 +27,44 @@ export async function attached(
   await child.exited;
 }
 
+/** A shell's script in a container: what it wrote. @throws AtomfsError "failed" if it fails */
+export function inContainer(
+  kubectl: Kubectl,
+  pod: string,
+  container: string,
+  script: string,
+): Promise<string> {
+  return kubectl.run(["exec", pod, `--container=${container}`, "--", "sh", "-c", script]);
+}
+
+/** The same in a terminal of 33 lines of 77 characters, where somebody types. */
+export async function inTerminal(
+  kubectl: Kubectl,
+  pod: string,
+  container: string,
+  script: string,
+  typed: string,
+  signal: AbortSignal,
+): Promise<{ readonly code: number; readonly text: string }> {
+  const exec = ["exec", "--stdin", "--tty", pod, `--container=${container}`, "--", "sh", "-c", script];
+  const words = kubectl.argv(exec).map((word) => `'${word.replaceAll("'", "'\\''")}'`);
+  const command = `stty rows 33 cols 77; exec ${words.join(" ")}`;
+  const child = Bun.spawn(["script", "-qefc", command, "/dev/null"], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "ignore",
+    signal,
+  });
+  const limit = setTimeout(() => child.kill("SIGTERM"), patience(2 * WAIT_MS));
+  // It stays open: script(1) would type the end of its own input into the terminal.
+  child.stdin.write(typed);
+  await child.stdin.flush();
+  const text = (await new Response(child.stdout).text()).replaceAll("\r\n", "\n");
+  const code = await child.exited;
+  clearTimeout(limit);
+  return { code, text };
+}
+
 /** A request through `kubectl port-forward`, from where the API server is. */
 export async function forwarded(
   kubectl: Kubectl,

@@ -14,11 +14,13 @@ import { crioAlone } from "./crio-alone.ts";
 import { daemonSet } from "./daemonset.ts";
 import { evictedPods } from "./evicted-pods.ts";
 import { interruptedStartLeaves } from "./interrupted-start.ts";
+import { kubeletGc } from "./kubelet-gc.ts";
 import { leftOvers } from "./left-overs.ts";
 import { nodesTell } from "./node-tells.ts";
 import { type Options, PARTS, type Part, parseOptions } from "./options.ts";
 import { podFeatures } from "./pod-features.ts";
 import { pulledAlways } from "./pulled-always.ts";
+import { pulledImages } from "./pulled-images.ts";
 import { rebootedNode } from "./rebooted-node.ts";
 import { restartedSets } from "./restarted-sets.ts";
 import { Scene } from "./scene.ts";
@@ -71,6 +73,10 @@ async function onCluster(options: Options, story: Story, signal: AbortSignal): P
     await userNamespacePod(cluster, `${REGISTRY}/demo/feed:1.0`, promised);
   }
   if (has("sets")) await story.step("StatefulSets and DaemonSets", () => restartedSets(scene));
+  if (has("images")) {
+    const unused = await story.step("Images by digest, and private ones", () => pulledImages(scene, "n2"));
+    await story.step("kubelet removes images", () => kubeletGc(scene, "n2", unused));
+  }
   if (has("pods")) await story.step("What pods may ask for", () => podFeatures(scene, "n2"));
   if (has("evict")) await story.step("Pods are evicted", () => evictedPods(scene, "n2"));
   if (has("reboot")) await story.step("A node is rebooted", () => rebootedNode(scene, "n1"));

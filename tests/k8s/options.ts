@@ -4,6 +4,7 @@ export const PARTS = {
   interrupt: "Ctrl-C while a cluster starts",
   story: "the story of demo:k8s",
   sets: "outdated pods of StatefulSets and DaemonSets are made anew",
+  images: "images by digest, private images, and what kubelet removes",
   pods: "what pods may ask for",
   evict: "outdated pods of a ReplicaSet are evicted",
   reboot: "a node is rebooted",
