@@ -2,7 +2,9 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { inNetwork, type NodeName, nodeDirectory, nodeNetwork, REGISTRY } from "../../scripts/k8s/place.ts";
 import { run } from "../../src/sys/process.ts";
-import { attached, forwarded } from "./kubectl-streams.ts";
+import { attached, forwarded, inContainer } from "./kubectl-streams.ts";
+import { confinedAsAsked, confinedPod, deafPod, placeProfile, terminalAsAsked } from "./pod-confinement.ts";
+import { limitsAsAsked } from "./pod-limits.ts";
 import {
   composedPod,
   greedyPod,
@@ -12,6 +14,7 @@ import {
   orderlyPod,
   staticPod,
 } from "./pod-manifests.ts";
+import { mountedTree, storedAsAsked, storedPod } from "./pod-storage.ts";
 import { isReady, type Pod, type Scene } from "./scene.ts";
 
 const SECONDS = 240;
@@ -23,9 +26,20 @@ const NAMES = [
   "privileged",
   "guaranteed",
   "orderly",
+  "stored",
+  "confined",
+  "deaf",
 ] as const;
-/** Those that are there until they are deleted. */
-const LASTING = ["composed", "host-namespaces", "privileged", "guaranteed", "orderly"] as const;
+/** Those that are ready until they are deleted. */
+const LASTING = [
+  "composed",
+  "host-namespaces",
+  "privileged",
+  "guaranteed",
+  "orderly",
+  "stored",
+  "confined",
+] as const;
 
 /** What pods may ask for works on a node whose images are fixed, and each of these pods has the fix. */
 export async function podFeatures(scene: Scene, node: NodeName): Promise<void> {
@@ -33,8 +47,11 @@ export async function podFeatures(scene: Scene, node: NodeName): Promise<void> {
   const at = { image: `${REGISTRY}/demo/feed:1.0`, node };
   const said = join(nodeDirectory(node), "said");
   await mkdir(said, { recursive: true });
+  await using tree = await mountedTree(node);
+  await placeProfile(node);
   const pods = [illPod(at), greedyPod(at), guaranteedPod(at), orderlyPod(at, said), ...hostPods(at)];
-  const items = [...composedPod(at), ...pods];
+  const more = [...storedPod(at, tree.path), confinedPod(at), deafPod(at)];
+  const items = [...composedPod(at), ...pods, ...more];
   await kubectl.run(["apply", "--filename=-"], JSON.stringify({ apiVersion: "v1", kind: "List", items }));
   const manifest = join(nodeDirectory(node), "static/static.json");
   await writeFile(manifest, JSON.stringify(staticPod(at)));
@@ -52,7 +69,11 @@ export async function podFeatures(scene: Scene, node: NodeName): Promise<void> {
   await haveTheFix(scene, node, lasting);
   await composed(scene);
   await streams(scene);
+  await terminalAsAsked(scene);
   await hosts(scene, node);
+  await storedAsAsked(scene, node);
+  await limitsAsAsked(scene, node);
+  await confinedAsAsked(scene);
   await restartsAndKills(scene);
   await debugged(scene, at.image);
   await stopped(scene, said);
@@ -81,11 +102,6 @@ async function haveTheFix(scene: Scene, node: NodeName, pods: readonly string[])
   );
 }
 
-/** In a container. */
-function exec(scene: Scene, pod: string, container: string, script: string): Promise<string> {
-  return scene.cluster.kubectl.run(["exec", pod, `--container=${container}`, "--", "sh", "-c", script]);
-}
-
 async function composed(scene: Scene): Promise<void> {
   const { kubectl } = scene.cluster;
   // A container without a probe is ready before its program has written anything.
@@ -102,8 +118,8 @@ async function composed(scene: Scene): Promise<void> {
       states.find(({ name }) => name === "sidecar")?.state.running !== undefined,
     "the init container has ended, the sidecar runs",
   );
-  const seen = await exec(
-    scene,
+  const seen = await inContainer(
+    kubectl,
     "composed",
     "main",
     "id -u; id -g; grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status | cut -f 2; touch /new 2>/dev/null || echo refused; touch /e/new && echo written; test -s /p/token && echo token",
@@ -137,8 +153,9 @@ async function streams(scene: Scene): Promise<void> {
 
 async function hosts(scene: Scene, node: NodeName): Promise<void> {
   const { stdout } = await run(inNetwork(nodeNetwork(node), ["readlink", "/proc/self/ns/net"]));
-  const seen = await exec(
-    scene,
+  const { kubectl } = scene.cluster;
+  const seen = await inContainer(
+    kubectl,
     "host-namespaces",
     "c",
     "readlink /proc/self/ns/net; tr '\\0' ' ' < /proc/1/cmdline | head -c 40",
@@ -147,8 +164,8 @@ async function hosts(scene: Scene, node: NodeName): Promise<void> {
   const [network, ...process] = seen.split("\n");
   scene.promised(network === stdout.toString().trim(), "hostNetwork: the pod's network is the node's");
   scene.promised(process.join("\n").trim() === own.trim(), "hostPID: process 1 is the machine's");
-  const privileged = await exec(
-    scene,
+  const privileged = await inContainer(
+    kubectl,
     "privileged",
     "c",
     "grep CapEff /proc/self/status | cut -f 2; mount -t tmpfs none /mnt && echo mounted",

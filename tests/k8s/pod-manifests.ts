@@ -5,9 +5,9 @@ const ROOTS_OWN = { terminationGracePeriodSeconds: 1, restartPolicy: "Never" } a
 /** On a loaded machine: by default a probe that takes longer than a second has failed. */
 const SLOW_EXEC_SECONDS = 30;
 
-type Placed = { readonly image: string; readonly node: string };
+export type Placed = { readonly image: string; readonly node: string };
 
-function pod(name: string, { node }: Placed, spec: object, more: object = {}): object {
+export function pod(name: string, { node }: Placed, spec: object, more: object = {}): object {
   return {
     apiVersion: "v1",
     kind: "Pod",
@@ -16,7 +16,7 @@ function pod(name: string, { node }: Placed, spec: object, more: object = {}): o
   };
 }
 
-const sh = (script: string): readonly string[] => ["sh", "-c", script];
+export const sh = (script: string): readonly string[] => ["sh", "-c", script];
 
 /** An init container and a sidecar work for the main container, which has volumes and a strict security context. */
 export function composedPod(at: Placed): readonly object[] {
@@ -114,9 +114,12 @@ export function hostPods(at: Placed): readonly object[] {
   ];
 }
 
+export type Limits = { readonly milliCpu: number; readonly mebibytes: number };
+export const GUARANTEED: Limits = { milliCpu: 100, mebibytes: 64 };
+
 /** Its limits are its requests: kubelet asks for a lower oom_score_adj. */
 export function guaranteedPod(at: Placed): object {
-  const amount = { cpu: "100m", memory: "64Mi" };
+  const amount = { cpu: `${GUARANTEED.milliCpu}m`, memory: `${GUARANTEED.mebibytes}Mi` };
   const resources = { requests: amount, limits: amount };
   return pod("guaranteed", at, {
     containers: [{ name: "c", image: at.image, command: ["sleep", "1000"], resources }],
