@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { crioLxcContainers, processesOf } from "../../scripts/demo/workplace.ts";
-import { CONTROL_NETWORK, NODE_NAMES, nodeCgroups, PLACE, PREFIX } from "../../scripts/k8s/place.ts";
+import { CONTROL_NETWORK, NODE_NAMES, nodeCgroups, PLACE, PREFIX, storeOf } from "../../scripts/k8s/place.ts";
+import { runDirectoryOf } from "../../src/mounts/molecule-mounts.ts";
 import { readMountinfo } from "../../src/sys/mountinfo.ts";
 
 /** What a cluster left on the machine: nothing, if all is well. */
@@ -11,6 +12,7 @@ export function leftOvers(): string[] {
   return [
     ...(existsSync(PLACE) ? [PLACE] : []),
     ...mounts.filter((target) => target.startsWith(`${PLACE}/`)).map((target) => `mount ${target}`),
+    ...NODE_NAMES.map((node) => runDirectoryOf(storeOf(node))).filter((directory) => existsSync(directory)),
     ...networks.filter((name) => name.startsWith(CONTROL_NETWORK)).map((name) => `network ${name}`),
     ...NODE_NAMES.flatMap(nodeCgroups).filter((directory) => existsSync(directory)),
     ...processesOf(PLACE).map((pid) => `process ${pid}`),

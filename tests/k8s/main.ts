@@ -13,7 +13,7 @@ import { printSummary } from "../support/summary.ts";
 import { crioAlone } from "./crio-alone.ts";
 import { daemonSet } from "./daemonset.ts";
 import { evictedPods } from "./evicted-pods.ts";
-import { interruptedStartLeaves } from "./interrupted-start.ts";
+import { interruptedDemoLeaves, MOMENTS } from "./interrupted-demo.ts";
 import { kubeletGc } from "./kubelet-gc.ts";
 import { leftOvers } from "./left-overs.ts";
 import { nodesTell } from "./node-tells.ts";
@@ -45,9 +45,11 @@ async function main(words: readonly string[], signal: AbortSignal): Promise<void
   const has = (part: Part): boolean => options.parts.includes(part);
   const story = new Story(false);
   if (has("interrupt")) {
-    await story.step("Ctrl-C while a cluster starts", async () =>
-      nothingLeft("after Ctrl-C", await interruptedStartLeaves(signal)),
-    );
+    for (const moment of MOMENTS) {
+      await story.step(`Ctrl-C in demo:k8s while ${moment}`, async () =>
+        nothingLeft(`after Ctrl-C while ${moment}`, await interruptedDemoLeaves(moment, signal)),
+      );
+    }
   }
   if (options.parts.some((part) => part !== "interrupt" && part !== "crio")) {
     await onCluster(options, story, signal);

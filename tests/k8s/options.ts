@@ -1,7 +1,7 @@
 import { AtomfsError } from "../../src/core/errors.ts";
 
 export const PARTS = {
-  interrupt: "Ctrl-C while a cluster starts",
+  interrupt: "Ctrl-C while a cluster starts, and while its pods are restarted",
   story: "the story of demo:k8s",
   sets: "outdated pods of StatefulSets and DaemonSets are made anew",
   images: "images by digest, private images, and what kubelet removes",
