@@ -4,8 +4,9 @@ import type { Promised } from "../../scripts/k8s/cluster-story.ts";
 import type { LoneCrio } from "../../scripts/k8s/lone-crio.ts";
 import type { Sha256 } from "../../src/core/digest.ts";
 import { storeLayout } from "../../src/store/layout.ts";
+import { patience } from "../support/slowness.ts";
 import type { SmallDisk } from "./small-disk.ts";
-import { storeTroubles, type Trouble } from "./store-troubles.ts";
+import { holdLock, storeTroubles, type Trouble } from "./store-troubles.ts";
 
 export type FailureCase = {
   readonly crio: LoneCrio;
@@ -19,6 +20,8 @@ export type FailureCase = {
   readonly say: (text: string) => void;
 };
 
+/** A start takes one or two of them: what waits for anything takes longer than a busy machine does. */
+const START_SECONDS = 60;
 const REFUSE = 'on-error = "refuse"';
 
 /** Whatever is wrong with AtomFS's store, the policy decides whether pods start, and it is told. */
@@ -26,15 +29,19 @@ export async function failurePolicies(given: FailureCase): Promise<void> {
   const { crio, disk, promised, say } = given;
   const config = await configOf(given);
   for (const trouble of storeTroubles(crio.storeRoot, disk, config)) {
-    const start = performance.now();
     const mend = await trouble.make();
     try {
-      await startsUnfixed(given, trouble);
-      await startsNot(given, trouble);
+      const unfixedMs = await startsUnfixed(given, trouble);
+      const refusedMs = await startsNot(given, trouble);
+      const seconds = [unfixedMs, refusedMs].map((ms) => `${(ms / 1000).toFixed(1)} s`).join(" and ");
+      say(`${trouble.name}: ${seconds}`);
+      promised(
+        Math.max(unfixedMs, refusedMs) < patience(((trouble.importSeconds ?? 0) + START_SECONDS) * 1000),
+        `${trouble.name}: nothing hangs, whatever the policy (${seconds})`,
+      );
     } finally {
       await mend();
     }
-    say(`${trouble.name}: both in ${((performance.now() - start) / 1000).toFixed(1)} s`);
   }
   await startsFixed(given, "a store that is well again", () => undefined);
   await startsFixed(given, "a store that is full", () => disk.fill());
@@ -42,6 +49,10 @@ export async function failurePolicies(given: FailureCase): Promise<void> {
   await startsFixed(given, "a store that is read-only", () => disk.setReadOnly(true));
   await disk.setReadOnly(false);
   const { catalog } = storeLayout(crio.storeRoot);
+  {
+    await using _ = await holdLock(crio.storeRoot);
+    await startsFixed(given, "a store that is locked", () => undefined);
+  }
   await startsFixed(given, "a damaged catalog", () => {
     for (const suffix of ["-wal", "-shm"]) rmSync(`${catalog}${suffix}`, { force: true });
     writeFileSync(catalog, "no database\n".repeat(1000));
@@ -68,12 +79,15 @@ function policyFor({ image, importSeconds }: Trouble): readonly string[] {
   ];
 }
 
-async function startsUnfixed(given: FailureCase, trouble: Trouble): Promise<void> {
+/** @returns how long the start took, in milliseconds */
+async function startsUnfixed(given: FailureCase, trouble: Trouble): Promise<number> {
   const { crio, promised } = given;
   crio.policy(...policyFor(trouble));
   rmSync(crio.log, { force: true });
   const image = given[trouble.image ?? "known"];
+  const start = performance.now();
   const { sandbox, container } = await crio.runPod({ name: "unfixed", image });
+  const ms = performance.now() - start;
   const version = await versionIn(crio, container);
   promised(
     version === VULNERABLE_VERSION,
@@ -102,21 +116,26 @@ async function startsUnfixed(given: FailureCase, trouble: Trouble): Promise<void
     `${trouble.name}: atomfs containers says so`,
   );
   await crio.removePods(sandbox);
+  return ms;
 }
 
-async function startsNot(given: FailureCase, trouble: Trouble): Promise<void> {
+/** @returns how long it took to fail, in milliseconds */
+async function startsNot(given: FailureCase, trouble: Trouble): Promise<number> {
   const { crio, promised } = given;
   crio.policy(...policyFor(trouble), REFUSE);
   const image = given[trouble.image ?? "known"];
   const options = { name: "refused", image };
   const sandbox = await crio.makeSandbox(options);
+  const start = performance.now();
   const { code, stderr } = await crio.tryCreate(sandbox, options);
+  const ms = performance.now() - start;
   promised(
     code !== 0 && trouble.why.test(stderr) && trouble.advice.test(stderr) && stderr.includes(REFUSE),
     `${trouble.name}, on-error = refuse: the pod does not start, and its error says what to do`,
   );
   if (code === 0 || !trouble.why.test(stderr)) given.say(stderr);
   await crio.removePods(sandbox);
+  return ms;
 }
 
 /** What a start with a fix does not need is no trouble. */
@@ -128,11 +147,17 @@ async function startsFixed(
   const { crio, promised, known } = given;
   await make();
   crio.policy(REFUSE);
+  const start = performance.now();
   const { sandbox, container } = await crio.runPod({ name: "fixed", image: known });
+  const ms = performance.now() - start;
   const version = await versionIn(crio, container);
   promised(
     version !== VULNERABLE_VERSION,
     `${what}: a pod of a known image starts with its fix (${version})`,
+  );
+  promised(
+    ms < patience(START_SECONDS * 1000),
+    `${what}: its start does not hang (${(ms / 1000).toFixed(1)} s)`,
   );
   await crio.removePods(sandbox);
 }

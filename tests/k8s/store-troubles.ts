@@ -19,7 +19,7 @@ export type Trouble = {
   readonly advice: RegExp;
   /** Of the container. Default: the one that the store knows, with a fix. */
   readonly image?: "known" | "unknown";
-  /** Where waiting for it is what goes wrong. */
+  /** Where waiting for it is what goes wrong: how long AtomFS may wait. */
   readonly importSeconds?: number;
 };
 
@@ -83,13 +83,8 @@ export function storeTroubles(storeRoot: string, disk: SmallDisk, config: Sha256
     {
       name: "a locked store, and an image that must be imported",
       make: async () => {
-        const hold = ["sh", "-c", "echo held; exec sleep 1000"];
-        const holder = Bun.spawn(["flock", "--no-fork", layout.lock, ...hold], { stdout: "pipe" });
-        await holder.stdout.getReader().read();
-        return async () => {
-          holder.kill();
-          await holder.exited;
-        };
+        const holder = await holdLock(storeRoot);
+        return () => holder[Symbol.asyncDispose]();
       },
       why: /more than 5 s/,
       importSeconds: 5,
@@ -149,6 +144,22 @@ export function storeTroubles(storeRoot: string, disk: SmallDisk, config: Sha256
       advice: /atomfs fsck/,
     },
   ];
+}
+
+/** Another program's, as of an import that does not end. */
+export async function holdLock(
+  storeRoot: string,
+): Promise<{ readonly [Symbol.asyncDispose]: () => Promise<void> }> {
+  const { lock } = storeLayout(storeRoot);
+  const hold = ["sh", "-c", "echo held; exec sleep 1000"];
+  const holder = Bun.spawn(["flock", "--no-fork", lock, ...hold], { stdout: "pipe" });
+  await holder.stdout.getReader().read();
+  return {
+    [Symbol.asyncDispose]: async () => {
+      holder.kill();
+      await holder.exited;
+    },
+  };
 }
 
 /** @returns what puts it back */
