@@ -16,6 +16,7 @@ import { evictedPods } from "./evicted-pods.ts";
 import { interruptedDemoLeaves, MOMENTS } from "./interrupted-demo.ts";
 import { kubeletGc } from "./kubelet-gc.ts";
 import { leftOvers } from "./left-overs.ts";
+import { newNode } from "./new-node.ts";
 import { nodesTell } from "./node-tells.ts";
 import { type Options, PARTS, type Part, parseOptions } from "./options.ts";
 import { podFeatures } from "./pod-features.ts";
@@ -79,6 +80,7 @@ async function onCluster(options: Options, story: Story, signal: AbortSignal): P
     const unused = await story.step("Images by digest, and private ones", () => pulledImages(scene, "n2"));
     await story.step("kubelet removes images", () => kubeletGc(scene, "n2", unused));
   }
+  if (has("joined")) await story.step("A node that joins after the fix", () => newNode(scene, "n2"));
   if (has("pods")) await story.step("What pods may ask for", () => podFeatures(scene, "n2"));
   if (has("evict")) await story.step("Pods are evicted", () => evictedPods(scene, "n2"));
   if (has("reboot")) await story.step("A node is rebooted", () => rebootedNode(scene, "n1"));

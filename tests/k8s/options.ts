@@ -5,6 +5,7 @@ export const PARTS = {
   story: "the story of demo:k8s",
   sets: "outdated pods of StatefulSets and DaemonSets are made anew",
   images: "images by digest, private images, and what kubelet removes",
+  joined: "a node that joins after the fix",
   pods: "what pods may ask for",
   evict: "outdated pods of a ReplicaSet are evicted",
   reboot: "a node is rebooted",
