@@ -201,6 +201,11 @@ const ATTRIBUTES: ReadonlyMap<string, MountAttribute | undefined> = new Map([
   ),
 ] as const);
 
+/** Of a mount as mountinfo shows it: what its filesystem has of its own is left out. */
+export function attributesOf(options: readonly string[]): readonly MountAttribute[] {
+  return sortOptions(options).attributes;
+}
+
 function sortOptions(given: readonly string[]): { options: string[]; attributes: MountAttribute[] } {
   const options: string[] = [];
   const attributes: MountAttribute[] = [];

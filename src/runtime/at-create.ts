@@ -9,7 +9,7 @@ import { machineFailure } from "../sys/machine-failure.ts";
 import type { IdMaps } from "../sys/user-namespace.ts";
 import { type AtCreateOutcome, annotationsOf, type RootAnnotations } from "./at-create-outcome.ts";
 import { type AtCreatePolicy, DEFAULT_POLICY, parseAtCreatePolicy } from "./at-create-policy.ts";
-import { type EngineRoot, findEngineRoot } from "./engine-root.ts";
+import { type EngineRoot, EngineRootLost, findEngineRoot } from "./engine-root.ts";
 
 /*
  * The way "at create" of docs/crio-lxc.md: the engine mounts its own overlay as always; before init is made, the current
@@ -44,7 +44,7 @@ async function decideAndPlace(options: AtCreateOptions): Promise<AtCreateOutcome
   try {
     return await place(options, policy);
   } catch (cause) {
-    if (cause instanceof Refusal) throw cause;
+    if (cause instanceof Refusal || cause instanceof EngineRootLost) throw cause;
     const error = machineFailure(cause) ?? cause;
     if (policy.onError === "refuse") throw refusedByError(error, options.policyFile);
     const why = explain(error);

@@ -32,6 +32,20 @@ export type EngineRoot = {
   readonly hasMappedLowers: boolean;
 };
 
+/** Neither the molecule nor the engine's own mount is on the root: whatever the policy says, there is nothing to run. */
+export class EngineRootLost extends AtomfsError {
+  constructor(rootfs: string, why: Error) {
+    super(
+      "failed",
+      `The root ${rootfs} is lost: the engine's own mount could not be put back: ${why.message}`,
+      {
+        cause: why,
+        hints: ["start the container again: its engine mounts the root anew"],
+      },
+    );
+  }
+}
+
 /**
  * Recognises the root of a container of containers/storage: an overlay on `overlay/LAYER/merged` whose upper is
  * `overlay/LAYER/diff`, where LAYER is the layer of a container of an image, and whose bundle is that container's own.

@@ -1,13 +1,15 @@
 import { realpathSync } from "node:fs";
+import { type ByteString, displayText } from "../core/bytestring.ts";
 import { parseVerityDigest, type VerityDigest } from "../core/digest.ts";
 import { applyMount } from "../mounts/apply.ts";
 import { prepareMolecule, runDirectoryOf } from "../mounts/molecule-mounts.ts";
-import type { MountSpec, MountStep } from "../mounts/spec.ts";
+import { attributesOf, type MountSpec, type MountStep } from "../mounts/spec.ts";
 import { storeLayout } from "../store/layout.ts";
 import { unmountAt } from "../sys/mount.ts";
 import { type IdMaps, makeUserNamespace } from "../sys/user-namespace.ts";
+import { refuseDatalessFiles } from "./dataless-files.ts";
 import { findLowers } from "./engine-lowers.ts";
-import type { EngineRoot } from "./engine-root.ts";
+import { type EngineRoot, EngineRootLost } from "./engine-root.ts";
 
 /**
  * Unmounts what is on the root and mounts the molecule, or the engine's own lowers, under the same upper. Everything
@@ -32,12 +34,22 @@ export function replaceRoot(
     molecule === undefined
       ? ofEngine
       : prepareMolecule(layout, molecule, { upper, target: mount.target, ...idmap });
+  if (molecule !== undefined) refuseDatalessFiles(root);
   unmountAt(mount.target, { detach: false });
   try {
     applyMount(spec, { runDirectory }).release();
   } catch (error) {
-    applyMount(ofEngine, { runDirectory }).release();
+    putBack(ofEngine, root, runDirectory);
     throw error;
+  }
+}
+
+function putBack(ofEngine: MountSpec, { mount }: EngineRoot, runDirectory: string): void {
+  try {
+    applyMount(ofEngine, { runDirectory }).release();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw new EngineRootLost(displayText(mount.target as ByteString), error);
   }
 }
 
@@ -71,7 +83,7 @@ function engineSpec(
         verity: false,
         upper: { upperdir, workdir },
         options,
-        attributes: mount.options.includes("nodev") ? ["nodev"] : [],
+        attributes: attributesOf(mount.options),
       },
       { kind: "move", target: mount.target },
     ],

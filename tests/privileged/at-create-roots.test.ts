@@ -185,6 +185,28 @@ test(
 );
 
 test(
+  "neither mount can be made: no container runs on nothing, whatever on-error says, and the next start is as always",
+  async () => {
+    const image = "localhost/web:1.0";
+    const id = await fix();
+    lab.callRuntimeBy(
+      (program) =>
+        `case " $* " in *" create "*) exec strace -o /dev/null -e trace=move_mount -e inject=move_mount:error=EIO ${program} "$@";; esac\n` +
+        `exec ${program} "$@"`,
+    );
+    await expect(lab.start("lost", image)).rejects.toThrow(
+      /is lost: the engine's own mount could not be put back/,
+    );
+    lab.callRuntimeOrdinarily();
+    await lab.podman("start", "lost");
+    expect(await lab.version("lost")).not.toBe(OLD);
+    await lab.remove("lost");
+    await lab.atomfs("fix", "revert", id);
+  },
+  LIMIT_MS,
+);
+
+test(
   "an image of an additional image store",
   async () => {
     const other = join(lab.place, "other-store");
