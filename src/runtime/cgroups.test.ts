@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { applyWrites, attachBeside } from "./cgroups.ts";
+import { attachBeside } from "./cgroups.ts";
 
 const INIT = 40;
 const JOINING = 41;
@@ -61,11 +61,4 @@ test("on v1 there is no such rule: an error stays one", () => {
   group("unified/box/init.scope", { v2: true, busy: false });
   initIsIn("1:pids:/box\n0::/box/init.scope\n");
   expect(() => attach(v1)).toThrow(/pids\/box\/cgroup\.procs/);
-});
-
-test("a file that a control group lacks is not taken for a program that is missing", () => {
-  const file = join(place, "memory.no_such");
-  const write = (): string[] => applyWrites([{ file, value: "1", onError: "fail" }]);
-  expect(write).toThrow(`Cannot write "1" to ${file}: there is no file of that name`);
-  expect(applyWrites([{ file, value: "1", onError: "ignore-absent" }])).toEqual([]);
 });

@@ -66,12 +66,8 @@ export function writeValue(file: string, value: string): void {
   }
 }
 
-/**
- * "EACCES: permission denied, write" without what is said already: engines look for the kernel's words. By those for a file that is
- * not there they know that the container's program is missing (exit code 127), which this is not.
- */
+/** "EACCES: permission denied, write" without what is said already: engines look for the kernel's words. */
 function reasonOf(error: unknown): string {
-  if (hasCode(error, "ENOENT")) return "there is no file of that name";
   const text = error instanceof Error ? error.message : String(error);
   return /^[A-Z0-9]+: ([^,]+)/.exec(text)?.[1] ?? text;
 }
