@@ -152,8 +152,16 @@ export class AtCreateLab implements AsyncDisposable {
     await this.podman("start", name);
   }
 
+  /**
+   * Podman's restart runs beside conmon's clean-up of what it stopped, and then a container's shm is mounted twice: each
+   * `rm` unmounts it once.
+   */
   async remove(...names: string[]): Promise<void> {
-    await this.podman("rm", "--force", "--time", "0", ...names);
+    const remove = (): Promise<string> => this.podman("rm", "--force", "--time", "0", ...names);
+    await remove().catch((error) => {
+      if (!/userdata\/shm: device or resource busy/.test(String(error))) throw error;
+      return remove();
+    });
   }
 
   /** A shell in the container, as its root. */
