@@ -29,7 +29,8 @@ test.each([
   async (_what, count, name) => {
     const id = lab.container((config) => {
       config["root"] = { path: "rootfs", readonly: false };
-      config.linux.namespaces.push({ type: "cgroup" });
+      if (!config.linux.namespaces.some(({ type }) => type === "cgroup"))
+        config.linux.namespaces.push({ type: "cgroup" });
       config["mounts"] = [
         ...(config["mounts"] as { destination: string }[]).filter(
           ({ destination }) => destination !== "/sys/fs/cgroup",
