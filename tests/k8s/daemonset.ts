@@ -64,22 +64,22 @@ export async function daemonSet(cluster: Cluster, promised: Promised, signal: Ab
   const placed = statSync(join(host, "etc/crio/crio.conf.d/50-atomfs.conf"));
   await kubectl.run([...NAMESPACE, "rollout", "restart", "daemonset/atomfs"]);
   await kubectl.run([...NAMESPACE, ...rolledOut]);
+  const restarted = Date.now();
   promised(
     statSync(join(host, "etc/crio/crio.conf.d/50-atomfs.conf")).ino === placed.ino,
     "a rollout of the DaemonSet leaves what is installed alone",
   );
+  promised(
+    await comesTrue(async () => (await heartbeatOf(cluster)) >= restarted + 1000),
+    "and its new pod reports",
+  );
+  const pods = async (): Promise<string> => {
+    const ofIt = ["get", "pods", "--selector=app.kubernetes.io/name=atomfs", "--output=name"];
+    return (await kubectl.run([...NAMESPACE, ...ofIt])).trim();
+  };
+  const log = kubectl.run([...NAMESPACE, "logs", "--follow", await pods()]).catch(String);
   await kubectl.run([...NAMESPACE, "delete", "daemonset/atomfs"]);
-  const gone = async (): Promise<boolean> =>
-    (
-      await kubectl.run([
-        ...NAMESPACE,
-        "get",
-        "pods",
-        "--selector=app.kubernetes.io/name=atomfs",
-        "--output=name",
-      ])
-    ).trim() === "";
-  promised(await comesTrue(gone), "its pods end when it is deleted");
+  promised(await comesTrue(async () => (await pods()) === ""), "its pods end when it is deleted");
   const left = everythingIn(host);
   promised(
     left.join() === before.join(),
@@ -88,7 +88,7 @@ export async function daemonSet(cluster: Cluster, promised: Promised, signal: Ab
   const node = await kubectl.run(["get", "node", NODE, "--output=json"]);
   promised(
     !node.includes(CONDITION_TYPE) && !node.includes(REPORT_ANNOTATION),
-    "nor of its report on the Node",
+    `nor of its report on the Node (its pod said: ${(await log).trim().replaceAll("\n", " | ")})`,
   );
   await kubectl.run(["delete", "--filename", join(DEPLOY, "rbac.yaml")]);
 }
