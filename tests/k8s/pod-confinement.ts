@@ -57,7 +57,8 @@ export async function confinedAsAsked(scene: Scene): Promise<void> {
 export async function terminalAsAsked(scene: Scene): Promise<void> {
   const script = [
     'n=0; until test "$(stty size)" = "33 77" || test $n = 300; do sleep 0.1; n=$((n+1)); done',
-    'tty; stty size; read -r line; echo "[$line]"; exit 5',
+    // The terminal echoes what was typed ahead at any time: nothing of the answer is split before it is read.
+    'seen="$(tty) $(stty size)"; read -r line; echo "<$seen> [$line]"; exit 5',
   ].join("; ");
   const { code, text } = await inTerminal(
     scene.cluster.kubectl,
@@ -68,7 +69,7 @@ export async function terminalAsAsked(scene: Scene): Promise<void> {
     scene.signal,
   );
   scene.promised(
-    code === 5 && text.includes("/dev/pts/0\n33 77\n") && text.includes("[typed]\n"),
+    code === 5 && text.includes("</dev/pts/0 33 77> [typed]\n"),
     `exec in a terminal: its size, what is typed, its exit code: ${code} ${JSON.stringify(text.slice(-200))}`,
   );
 }
