@@ -98,7 +98,7 @@ describe("exec of a document", () => {
       args: ["true"],
       cwd: "/",
       env: [],
-      user: { uid: 0, gid: 0, umask: 0o77 },
+      user: { uid: 0, gid: 0, umask: undefined },
       capabilities: { bounding: ["CAP_KILL"] },
       rlimits: [{ type: "RLIMIT_CORE", soft: 1n, hard: 2n }],
       noNewPrivileges: false,

@@ -80,14 +80,13 @@ export function commandProcess(config: RuntimeConfig, options: ExecOptions): Pro
 
 /**
  * A process that --process names has the container's own where its document says nothing: a process in a container is confined as
- * the container is. Not `noNewPrivileges`, where nothing is "no".
+ * the container is. Not `noNewPrivileges`, where nothing is "no", and not the umask, which confines nothing: runc has 022 there.
  */
 export function withContainers(process: ProcessConfig, config: RuntimeConfig): ProcessConfig {
   const own = config.process;
   if (own === undefined) return process;
   return {
     ...process,
-    user: { ...process.user, umask: process.user.umask ?? own.user.umask },
     capabilities: process.capabilities ?? own.capabilities,
     rlimits: process.rlimits.length === 0 ? own.rlimits : process.rlimits,
     apparmorProfile: process.apparmorProfile ?? own.apparmorProfile,
