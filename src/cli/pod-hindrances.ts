@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Sha256 } from "../core/digest.ts";
 import { AtomfsError } from "../core/errors.ts";
@@ -10,7 +10,8 @@ import { sourceOfRoot } from "../engines/podman/image-store-root.ts";
 import { SETTINGS_PATH } from "../engines/setup/files.ts";
 import type { RootState } from "../fixing/container-root.ts";
 import { DEFAULT_STATE_DIRECTORY } from "../runtime/argv.ts";
-import { type AtCreatePolicy, DEFAULT_POLICY, parseAtCreatePolicy } from "../runtime/at-create-policy.ts";
+import { readAtCreatePolicy } from "../runtime/at-create.ts";
+import type { AtCreatePolicy } from "../runtime/at-create-policy.ts";
 import { currentGeneration } from "../store/state.ts";
 import type { Store } from "../store/store.ts";
 import { findMount, type Mount, readMountinfo } from "../sys/mountinfo.ts";
@@ -103,12 +104,10 @@ function publishedIn(store: Store): ReadonlySet<string> | undefined {
   }
 }
 
-/** As crio-lxc reads it. */
+/** Undefined where crio-lxc could not use it either. */
 function readPolicy(): AtCreatePolicy | undefined {
-  const path = environment("ATOMFS_CONFIG") ?? SETTINGS_PATH;
-  if (!existsSync(path)) return DEFAULT_POLICY;
   try {
-    return parseAtCreatePolicy(readFileSync(path, "utf8"), path);
+    return readAtCreatePolicy(environment("ATOMFS_CONFIG") ?? SETTINGS_PATH);
   } catch {
     return undefined;
   }

@@ -40,7 +40,7 @@ export async function placeMolecule(options: AtCreateOptions): Promise<RootAnnot
 }
 
 async function decideAndPlace(options: AtCreateOptions): Promise<AtCreateOutcome | undefined> {
-  const policy = readPolicy(options.policyFile);
+  const policy = readAtCreatePolicy(options.policyFile);
   try {
     return await place(options, policy);
   } catch (cause) {
@@ -79,7 +79,8 @@ class Refusal extends AtomfsError {
   }
 }
 
-function readPolicy(file: string): AtCreatePolicy {
+/** @param file atomfs.toml; absent: all defaults @throws AtomfsError "bad-data" */
+export function readAtCreatePolicy(file: string): AtCreatePolicy {
   let text: string;
   try {
     text = readFileSync(file, "utf8");
