@@ -32,10 +32,7 @@ const strings = (path: string): string => readFileSync(path, "latin1");
 async function callsOfReplacing(): Promise<string[]> {
   const log = join(lab.place, "calls");
   const trace = "umount2,fsopen,fsconfig,fsmount,mount,move_mount,mount_setattr,open_tree";
-  lab.callRuntimeBy(
-    (program) =>
-      `case " $* " in *" create "*) exec strace -o ${log} -e trace=${trace} ${program} "$@";; esac\nexec ${program} "$@"`,
-  );
+  lab.traceCreate(`-o ${log} -e trace=${trace}`);
   await lab.newVersion(image);
   lab.callRuntimeOrdinarily();
   const seen = new Map<string, number>();
@@ -77,11 +74,7 @@ describe("SIGKILL of create while it replaces the root", () => {
   /** Podman's create and start with the runtime killed at this point; Podman must say that it failed. */
   async function startKilled(name: string, point: string): Promise<void> {
     const [call, ordinal] = point.split(" ");
-    lab.callRuntimeBy(
-      (program) =>
-        `case " $* " in *" create "*) exec strace -o /dev/null -e trace=${call} -e inject=${call}:signal=KILL:when=${ordinal} ${program} "$@";; esac\n` +
-        `exec ${program} "$@"`,
-    );
+    lab.traceCreate(`-o /dev/null -e trace=${call} -e inject=${call}:signal=KILL:when=${ordinal}`);
     await expect(lab.podman("start", name)).rejects.toThrow();
     lab.callRuntimeOrdinarily();
   }

@@ -189,11 +189,7 @@ test(
   async () => {
     const image = "localhost/web:1.0";
     const id = await fix();
-    lab.callRuntimeBy(
-      (program) =>
-        `case " $* " in *" create "*) exec strace -o /dev/null -e trace=move_mount -e inject=move_mount:error=EIO ${program} "$@";; esac\n` +
-        `exec ${program} "$@"`,
-    );
+    lab.traceCreate("-o /dev/null -e trace=move_mount -e inject=move_mount:error=EIO");
     await expect(lab.start("lost", image)).rejects.toThrow(
       /is lost: the engine's own mount could not be put back/,
     );

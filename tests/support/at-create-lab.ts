@@ -70,6 +70,14 @@ export class AtCreateLab implements AsyncDisposable {
     writeWrapper(this.place, call(PROGRAM));
   }
 
+  /** `create` runs under strace(1) with these options, every other verb as always. */
+  traceCreate(options: string): void {
+    this.callRuntimeBy(
+      (program) =>
+        `case " $* " in *" create "*) exec strace ${options} ${program} "$@";; esac\nexec ${program} "$@"`,
+    );
+  }
+
   callRuntimeOrdinarily(): void {
     writeWrapper(this.place, ORDINARY_CALL);
   }
